@@ -1,0 +1,18 @@
+//! What all of Callsheet agrees on.
+//!
+//! Ids, films, jobs, the protocol between coordinator and workers, the broker port, the artifact store, settings and
+//! telemetry. Nothing here decides who works when: that is the coordinator's and the worker-runtime's business.
+
+pub mod artifact;
+pub mod broker;
+pub mod byte_size;
+pub mod failure;
+pub mod film;
+pub mod ids;
+pub mod job;
+pub mod profile;
+pub mod protocol;
+pub mod retry;
+pub mod script;
+pub mod story;
+pub mod time;

@@ -3,7 +3,9 @@
 //! Ids, films, jobs, the protocol between coordinator and workers, the broker port, the artifact store, settings and
 //! telemetry. Nothing here decides who works when: that is the coordinator's and the worker-runtime's business.
 
+pub mod api;
 pub mod artifact;
+pub mod artifacts;
 pub mod broker;
 pub mod byte_size;
 pub mod failure;

@@ -1,1 +1,3 @@
-//! Work in progress.
+//! Everything a worker is, except the work: taking attempts, asking for the grant, reports, leases, drain.
+
+pub mod backend;

@@ -1,0 +1,94 @@
+//! The port to whatever does the work.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use shared::artifacts::ArtifactStore;
+use shared::failure::Failure;
+use shared::job::Outcome;
+use shared::profile::Profile;
+use shared::protocol::{Resident, RunAttempt};
+use tokio_util::sync::CancellationToken;
+
+/// Something that does the work of one or more profiles: an inference server, a render server, or code in this process.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// Its name, as `outline`, `animatic` or `comfyui`.
+    fn name(&self) -> &'static str;
+
+    /// The profiles it offers.
+    fn profiles(&self) -> Vec<Profile>;
+
+    /// Makes sure that what it needs is there. Called before the first attempt and again after a failure here, until it
+    /// succeeds; the worker takes none of its profiles meanwhile and shows the reason.
+    ///
+    /// # Errors
+    /// What is missing and what to do about it.
+    async fn prepare(&self) -> Result<(), NotReady>;
+
+    /// Runs one attempt. It returns soon after `context.cancelled` fires (the answer is then thrown away), and when it is
+    /// dropped it leaves no process behind. Files it makes go to the artifact store before it returns.
+    ///
+    /// # Errors
+    /// The classified failure of this attempt.
+    async fn run(&self, attempt: &RunAttempt, context: &AttemptContext)
+    -> Result<Outcome, Failure>;
+
+    /// Models that it holds in memory now.
+    fn residents(&self) -> Vec<Resident> {
+        Vec::new()
+    }
+}
+
+/// What a backend lacks before it can work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotReady(pub String);
+
+/// What one attempt is given beside its arguments.
+#[derive(Debug, Clone)]
+pub struct AttemptContext {
+    /// Where products go and inputs come from.
+    pub artifacts: ArtifactStore,
+    /// An empty folder of this attempt's own; removed after it.
+    pub scratch: PathBuf,
+    /// Fires when the result is not wanted any more: cancelled, out of time, drained.
+    pub cancelled: CancellationToken,
+    /// Where progress is told.
+    pub progress: Progress,
+}
+
+/// How far an attempt is. Telling is cheap: only the latest word is sent on, a few times a second at most.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    sender: tokio::sync::watch::Sender<Step>,
+}
+
+/// The latest word of an attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What it is doing, in a word or two.
+    pub phase: String,
+    /// Steps done.
+    pub step: u32,
+    /// Steps in all; 0 while unknown.
+    pub steps: u32,
+}
+
+impl Progress {
+    /// A progress to tell, and where to hear it.
+    pub fn channel() -> (Self, tokio::sync::watch::Receiver<Step>) {
+        let (sender, receiver) = tokio::sync::watch::channel(Step::default());
+        (Self { sender }, receiver)
+    }
+
+    /// Tells that `step` of `steps` is done.
+    pub fn tell(&self, phase: &str, step: u32, steps: u32) {
+        self.sender.send_replace(Step {
+            phase: phase.to_owned(),
+            step,
+            steps,
+        });
+    }
+}

@@ -1,1 +1,3 @@
-//! Work in progress.
+//! Makes keyframes, clips and the film.
+
+pub mod ffmpeg;

@@ -1,1 +1,3 @@
-//! Work in progress.
+//! Owns films and jobs, the only writer of their state; HTTP API.
+
+pub mod coordinator;

@@ -1,7 +1,7 @@
 //! The broker port: what the rest of the program knows of message queues.
 //!
-//! Two implementations, [`embedded`] and [`amqp`], pass one conformance suite (`shared/tests/broker.rs`). Nothing above
-//! this module may depend on which one is below.
+//! Two implementations, [`embedded`] and [`amqp`], pass one conformance suite
+//! (`tests/support/broker_conformance.rs`). Nothing above this module may depend on which one is below.
 //!
 //! What every implementation promises:
 //! * a publish that returns `Ok` is stored (or, for a transient message, was handed to a queue); `Err(Unroutable)` means that
@@ -32,7 +32,8 @@ pub enum Queue {
     Jobs(JobKind, ProfileName),
     /// Reports of all workers, for the coordinator.
     Reports,
-    /// Answers and orders for one life of one worker. Goes away with its reader.
+    /// Answers and orders for one life of one worker. Goes away when it has had no reader for some time; keeps its newest
+    /// messages when it is full.
     Inbox(WorkerRef),
     /// Film submissions, for the coordinator.
     Submissions,
@@ -47,7 +48,7 @@ pub enum Queue {
 pub enum Address {
     /// Into that queue.
     Queue(Queue),
-    /// Into the inboxes of all workers.
+    /// Into the inboxes of all workers, however few there are.
     Everyone,
     /// To whoever asked, over the broker's direct reply-to address in the question. Any other name is refused, so that
     /// nobody can have us write into a queue.
@@ -175,8 +176,8 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Publishes one message and waits until the broker has it. Many may be under way at once; messages whose calls were
     /// *started* one after the other from one task arrive in that order. Waits for the connection, up to a time limit.
     ///
-    /// Publishing to [`Queue::Jobs`], [`Queue::Reports`], [`Queue::RejectedSubmissions`] and [`Queue::Parked`] makes the
-    /// queue if it is not there; an inbox that is not there makes the message unroutable.
+    /// Publishing to a queue makes it if it is not there, except for an inbox: one that is not there makes the message
+    /// unroutable, and so does a reply address that nobody listens at.
     async fn publish(&self, to: &Address, message: Message) -> Result<(), PublishError>;
 
     /// Opens a queue for reading, making it if it is not there. Waits for the connection, up to a time limit.
@@ -206,7 +207,8 @@ pub trait Subscription: fmt::Debug + Send {
     /// A delivery that is here already.
     fn ready(&mut self) -> Option<Delivery>;
 
-    /// Asks for no more, and returns what had come meanwhile: settle each. Deliveries taken from it before stay valid.
+    /// Asks for no more, and returns what had come meanwhile: settle each. Deliveries taken from it before stay valid;
+    /// what is dropped unsettled goes back when the last of them is gone.
     async fn cancel(self: Box<Self>) -> Vec<Delivery>;
 }
 

@@ -1,1 +1,320 @@
-//! Work in progress.
+//! Every queue and exchange of Callsheet, as data. Nothing else in the program declares one.
+//!
+//! Job queues, the report queue and inboxes are reached through our own direct exchange, because a broker's permissions
+//! can restrict an exchange of ours but not the default one. Quorum queues carry only what cannot be a policy as
+//! arguments (type, single active consumer): arguments can never be changed, policies can. Inboxes are the exception:
+//! their names are new at each start of a worker, so that theirs may change.
+
+use std::time::Duration;
+
+use super::{Address, Message, PublishError, Queue};
+
+/// The direct exchange that leads to every queue by its name.
+pub const DIRECT_EXCHANGE: &str = "callsheet";
+/// The fanout exchange that leads to every inbox.
+pub const EVERYONE_EXCHANGE: &str = "callsheet.everyone";
+/// The direct exchange for submitters, so that they need the right to write to nothing else.
+pub const SUBMISSIONS_EXCHANGE: &str = "callsheet.submissions";
+/// The queue of film submissions; also the routing key that leads to it.
+pub const SUBMISSIONS_QUEUE: &str = "callsheet.submissions";
+/// How the name of every direct reply-to address begins once the broker has filled it in.
+pub const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
+
+/// Messages that wait in an inbox at most; the oldest go first. What matters in an inbox is asked for again.
+pub const INBOX_MAX_LENGTH: u16 = 1000;
+/// How long a broker keeps an inbox that nobody reads.
+pub const INBOX_EXPIRES: Duration = Duration::from_mins(5);
+
+/// Largest body in bytes: what RabbitMQ takes from version 4 on.
+pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Largest sum of all header names and values in bytes: headers travel in one frame, which has 128 KiB.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Largest id, correlation id, address and header name in bytes.
+const MAX_SHORT_TEXT_BYTES: usize = 255;
+
+/// An exchange. All are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: &'static str,
+    /// How it routes.
+    pub kind: ExchangeKind,
+}
+
+/// How an exchange routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// To the queues bound with the message's routing key.
+    Direct,
+    /// To all bound queues.
+    Fanout,
+}
+
+/// All exchanges.
+pub const EXCHANGES: [Exchange; 3] = [
+    Exchange {
+        name: DIRECT_EXCHANGE,
+        kind: ExchangeKind::Direct,
+    },
+    Exchange {
+        name: EVERYONE_EXCHANGE,
+        kind: ExchangeKind::Fanout,
+    },
+    Exchange {
+        name: SUBMISSIONS_EXCHANGE,
+        kind: ExchangeKind::Direct,
+    },
+];
+
+/// How a queue is declared. All are durable, none is exclusive or deletes itself with its reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueDeclaration {
+    /// Its name; the routing key of its bindings, too.
+    pub name: String,
+    /// What kind of queue.
+    pub kind: QueueKind,
+    /// The exchanges it is bound to.
+    pub bindings: Vec<&'static str>,
+}
+
+/// What kind of queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueKind {
+    /// Replicated, survives everything.
+    Quorum {
+        /// Whether one consumer at a time reads.
+        single_active_consumer: bool,
+    },
+    /// For the messages of one life of one worker: a classic queue that expires and drops its oldest.
+    Inbox,
+}
+
+/// How that queue is declared.
+pub fn declaration(queue: &Queue) -> QueueDeclaration {
+    let mut bindings = vec![DIRECT_EXCHANGE];
+    bindings.extend(match queue {
+        Queue::Inbox(_) => Some(EVERYONE_EXCHANGE),
+        Queue::Submissions => Some(SUBMISSIONS_EXCHANGE),
+        Queue::Jobs(..) | Queue::Reports | Queue::RejectedSubmissions | Queue::Parked => None,
+    });
+    QueueDeclaration {
+        name: queue.name(),
+        kind: kind(queue),
+        bindings,
+    }
+}
+
+/// What kind of queue that is.
+pub fn kind(queue: &Queue) -> QueueKind {
+    match queue {
+        Queue::Inbox(_) => QueueKind::Inbox,
+        Queue::Reports => QueueKind::Quorum {
+            single_active_consumer: true,
+        },
+        Queue::Jobs(..) | Queue::Submissions | Queue::RejectedSubmissions | Queue::Parked => {
+            QueueKind::Quorum {
+                single_active_consumer: false,
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// The queue's name at the broker.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Jobs(kind, profile) => format!("callsheet.job.{kind}.{profile}"),
+            Self::Reports => "callsheet.reports".to_owned(),
+            Self::Inbox(worker) => format!("callsheet.worker.{}.{}", worker.worker, worker.boot),
+            Self::Submissions => SUBMISSIONS_QUEUE.to_owned(),
+            Self::RejectedSubmissions => "callsheet.submissions.rejected".to_owned(),
+            Self::Parked => "callsheet.parked".to_owned(),
+        }
+    }
+}
+
+/// Where a publish to an address goes at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The exchange; empty for the default one.
+    pub exchange: &'static str,
+    /// The routing key.
+    pub routing_key: String,
+    /// Whether it is an error when no queue takes the message.
+    pub mandatory: bool,
+}
+
+/// Where a publish to that address goes.
+///
+/// # Errors
+/// [`PublishError::Refused`] for a reply to anything but a direct reply-to address.
+pub fn route(to: &Address) -> Result<Route, PublishError> {
+    match to {
+        Address::Queue(queue) => Ok(Route {
+            exchange: DIRECT_EXCHANGE,
+            routing_key: queue.name(),
+            mandatory: true,
+        }),
+        Address::Everyone => Ok(Route {
+            exchange: EVERYONE_EXCHANGE,
+            routing_key: String::new(),
+            mandatory: false,
+        }),
+        Address::Reply(name)
+            if name.starts_with(REPLY_PREFIX) && name.len() <= MAX_SHORT_TEXT_BYTES =>
+        {
+            Ok(Route {
+                exchange: "",
+                routing_key: name.clone(),
+                mandatory: true,
+            })
+        }
+        Address::Reply(_) => Err(PublishError::Refused(format!(
+            "answers go only to direct reply-to addresses, which begin with `{REPLY_PREFIX}`"
+        ))),
+    }
+}
+
+/// Refuses what no broker takes, before it costs a connection.
+///
+/// # Errors
+/// [`PublishError::Refused`], with the limit.
+pub fn check_limits(message: &Message) -> Result<(), PublishError> {
+    if message.body.len() > MAX_BODY_BYTES {
+        return refuse(format!(
+            "its body has {} bytes, at most {MAX_BODY_BYTES} are allowed",
+            message.body.len()
+        ));
+    }
+    let names = message.headers.iter().map(|(name, _)| name.as_str());
+    let mut short_texts = [Some(message.id.as_str())]
+        .into_iter()
+        .chain([
+            message.correlation_id.as_deref(),
+            message.reply_to.as_deref(),
+        ])
+        .flatten()
+        .chain(names);
+    if short_texts.any(|text| text.len() > MAX_SHORT_TEXT_BYTES) {
+        return refuse(format!(
+            "an id, an address or the name of a header is longer than {MAX_SHORT_TEXT_BYTES} bytes"
+        ));
+    }
+    let headers: usize = message
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    match headers > MAX_HEADER_BYTES {
+        true => refuse(format!(
+            "its headers have {headers} bytes, at most {MAX_HEADER_BYTES} are allowed"
+        )),
+        false => Ok(()),
+    }
+}
+
+fn refuse(why: String) -> Result<(), PublishError> {
+    Err(PublishError::Refused(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{BootId, MessageId};
+    use crate::job::JobKind;
+    use crate::protocol::WorkerRef;
+
+    fn every_sort_of_queue() -> Vec<Queue> {
+        vec![
+            Queue::Jobs(JobKind::Scene, "wan2.1-i2v-14b-480p".parse().unwrap()),
+            Queue::Reports,
+            Queue::Inbox(WorkerRef {
+                worker: "studio-3".parse().unwrap(),
+                boot: BootId::from_u128(7),
+            }),
+            Queue::Submissions,
+            Queue::RejectedSubmissions,
+            Queue::Parked,
+        ]
+    }
+
+    #[test]
+    fn queues_have_the_names_that_permissions_and_submitters_rely_on() {
+        let names: Vec<_> = every_sort_of_queue().iter().map(Queue::name).collect();
+        assert_eq!(
+            names,
+            [
+                "callsheet.job.scene.wan2.1-i2v-14b-480p",
+                "callsheet.reports",
+                "callsheet.worker.studio-3.00000000-0000-0000-0000-000000000007",
+                "callsheet.submissions",
+                "callsheet.submissions.rejected",
+                "callsheet.parked",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_queue_is_bound_to_the_exchange_that_its_messages_are_published_to() {
+        for queue in every_sort_of_queue() {
+            let declaration = declaration(&queue);
+            let route = route(&Address::Queue(queue)).unwrap();
+            assert!(declaration.bindings.contains(&route.exchange));
+            assert_eq!(declaration.name, route.routing_key);
+            for binding in declaration.bindings {
+                assert!(EXCHANGES.iter().any(|exchange| exchange.name == binding));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_goes_nowhere_but_to_a_direct_reply_to_address() {
+        for name in [
+            "",
+            "callsheet.reports",
+            "amq.rabbitmq.reply-to",
+            "amq.gen-x",
+        ] {
+            let refused = route(&Address::Reply(name.to_owned()));
+            assert!(
+                matches!(refused, Err(PublishError::Refused(_))),
+                "{name}: {refused:?}"
+            );
+        }
+        assert!(route(&Address::Reply("amq.rabbitmq.reply-to.g1h2.key".to_owned())).is_ok());
+    }
+
+    #[test]
+    fn what_no_broker_takes_is_refused_with_the_limit() {
+        let small = Message::durable(MessageId::from_u128(1), "x");
+        assert_eq!(check_limits(&small), Ok(()));
+        let long = "x".repeat(300);
+        let too_much = [
+            Message {
+                body: vec![0; MAX_BODY_BYTES + 1].into(),
+                ..small.clone()
+            },
+            Message {
+                id: long.clone(),
+                ..small.clone()
+            },
+            Message {
+                correlation_id: Some(long.clone()),
+                ..small.clone()
+            },
+            Message {
+                reply_to: Some(long.clone()),
+                ..small.clone()
+            },
+            small.clone().with_header(long, "x"),
+            small.with_header("reason", "x".repeat(70_000)),
+        ];
+        for message in too_much {
+            let refused = check_limits(&message);
+            assert!(
+                matches!(refused, Err(PublishError::Refused(_))),
+                "{refused:?}"
+            );
+        }
+    }
+}

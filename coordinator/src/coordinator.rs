@@ -54,13 +54,22 @@ pub struct Numbered {
     pub event: FilmEvent,
 }
 
-#[expect(unused_variables, clippy::todo, clippy::unused_async, reason = "the signatures come first")]
+#[expect(
+    unused_variables,
+    clippy::todo,
+    clippy::unused_async,
+    reason = "the signatures come first"
+)]
 impl Coordinator {
     /// Accepts a film. The request has been checked (`FilmRequest::mistakes` is empty).
     ///
     /// # Errors
     /// `KeyReused`, `Store`.
-    pub async fn submit(&self, request: FilmRequest, key: Option<SubmissionKey>) -> Result<Submitted, AskError> {
+    pub async fn submit(
+        &self,
+        request: FilmRequest,
+        key: Option<SubmissionKey>,
+    ) -> Result<Submitted, AskError> {
         todo!()
     }
 
@@ -101,7 +110,11 @@ impl Coordinator {
     ///
     /// # Errors
     /// `NotFound`, `Store`.
-    pub async fn events(&self, id: FilmId, after: Option<u64>) -> Result<BoxStream<'static, Numbered>, AskError> {
+    pub async fn events(
+        &self,
+        id: FilmId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Numbered>, AskError> {
         todo!()
     }
 

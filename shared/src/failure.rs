@@ -21,7 +21,7 @@ pub enum FailureKind {
     Stalled,
     /// It produced something, and the content check turned it down: blank, frozen, wrong length.
     RejectedContent,
-    /// It was cancelled on the coordinator's word.
+    /// Someone stopped it: the coordinator, or a person at the backend.
     Cancelled,
     /// Nobody heard of its worker for longer than the lease.
     Lost,
@@ -36,8 +36,9 @@ impl FailureKind {
             | Self::TimedOut
             | Self::Stalled
             | Self::RejectedContent
+            | Self::Cancelled
             | Self::Lost => true,
-            Self::Permanent | Self::Cancelled => false,
+            Self::Permanent => false,
         }
     }
 

@@ -1,0 +1,123 @@
+//! All SQL. SQLite, one file, one writer; readers see the last commit (WAL).
+//!
+//! `synchronous=FULL`: a commit is on disk when it returns. The engine puts many events into one transaction, so that one
+//! flush serves them all.
+
+use std::path::Path;
+
+use shared::ids::StoreId;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlSafeStr, Transaction};
+
+mod rows;
+
+pub use rows::{DispatchMark, FilmRow, Rows, Waiting};
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed: a full disk, a damaged file.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The database is of a later version of this program, or was changed by hand.
+    #[error("the database does not have the tables that this program knows; use the version of the program that made it")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row holds something that this program did not write.
+    #[error("a row of the database cannot be read")]
+    Row(#[from] serde_json::Error),
+}
+
+/// The store, for reading. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pool: SqlitePool,
+    id: StoreId,
+}
+
+/// The one writer.
+#[derive(Debug)]
+pub struct Writer {
+    connection: SqliteConnection,
+}
+
+/// Opens the database file, making it if it is not there.
+///
+/// # Errors
+/// If the file cannot be opened or is of another version.
+pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    migrations().run_direct(None, &mut connection, false).await?;
+    let id = store_id(&mut connection).await?;
+    let pool = SqlitePoolOptions::new().min_connections(0).max_connections(2).connect_lazy_with(options);
+    Ok((Reader { pool, id }, Writer { connection }))
+}
+
+fn migrations() -> Migrator {
+    let first = Migration::new(
+        1,
+        "films and jobs".into(),
+        MigrationType::Simple,
+        include_str!("../../migrations/0001_films_and_jobs.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![first])
+}
+
+async fn store_id(connection: &mut SqliteConnection) -> Result<StoreId, StoreError> {
+    let fresh = rows::id_bytes(StoreId::generate().as_u128());
+    sqlx::query("INSERT INTO store (id) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM store)")
+        .bind(fresh)
+        .execute(&mut *connection)
+        .await?;
+    let bytes: Vec<u8> = sqlx::query_scalar("SELECT id FROM store").fetch_one(connection).await?;
+    Ok(StoreId::from_u128(rows::id_bits(&bytes)?))
+}
+
+impl Reader {
+    /// The store's id.
+    pub const fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// A connection to read with: `Rows(&mut *connection)`.
+    ///
+    /// # Errors
+    /// If the database cannot be opened.
+    pub async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Writer {
+    /// Begins a transaction: `Rows(&mut *transaction)`. Dropped, it is undone.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        Ok(self.connection.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Closes the database; what is in the write-ahead log goes into the file.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn close(self) -> Result<(), StoreError> {
+        Ok(self.connection.close().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

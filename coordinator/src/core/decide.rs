@@ -338,6 +338,7 @@ impl Case<'_> {
             take: job.take,
             at: self.now,
             ended: false,
+            told_to_stop: false,
         });
         job.state = JobState::Running { run: run.run };
         change(
@@ -360,18 +361,19 @@ impl Case<'_> {
     /// A run that was given up speaks again, and no other runs.
     fn revive_or_stop(&self, run: &RunRef, worker: &WorkerRef) -> Decision {
         match self.job.grant(run.run) {
-            Some(grant) if !grant.ended => {
+            Some(grant) if grant.ended => Decision::Ignore(Ignored::NotCurrent),
+            Some(grant) if !grant.told_to_stop => {
                 let mut job = self.job.clone();
                 job.state = JobState::Running { run: run.run };
                 job.finished_at = None;
                 change(job, Vec::new())
             }
-            Some(_) => Decision::Ignore(Ignored::NotCurrent),
-            None => stop(worker, run, DenyReason::Stale),
+            Some(_) | None => stop(worker, run, DenyReason::Stale),
         }
     }
 
-    /// A run that was given up speaks again while another one runs.
+    /// A run that was given up speaks again while another one runs. Whichever is told to stop is out of the race for good:
+    /// a later word of it, sent before it heard so, must not stop the other one too.
     fn keep_the_nearer(
         &self,
         run: &RunRef,
@@ -381,15 +383,28 @@ impl Case<'_> {
     ) -> Decision {
         match self.job.grant(run.run) {
             Some(grant) if grant.ended => Decision::Ignore(Ignored::NotCurrent),
+            Some(grant) if grant.told_to_stop => stop(worker, run, DenyReason::GrantedToAnother),
             Some(_) if is_nearer => {
                 let mut job = self.job.clone();
+                job.mark_told_to_stop(current.run);
                 job.state = JobState::Running { run: run.run };
                 change(
                     job,
                     vec![self.cancel(current, DenyReason::GrantedToAnother)],
                 )
             }
-            Some(_) => stop(worker, run, DenyReason::GrantedToAnother),
+            Some(_) => {
+                let mut job = self.job.clone();
+                job.mark_told_to_stop(run.run);
+                change(
+                    job,
+                    vec![Effect::Cancel {
+                        to: worker.clone(),
+                        run: *run,
+                        reason: DenyReason::GrantedToAnother,
+                    }],
+                )
+            }
             None => stop(worker, run, self.why_not(run)),
         }
     }
@@ -443,7 +458,8 @@ impl Case<'_> {
         if let (true, JobState::Running { run }) = (is_heard, &self.job.state) {
             job.mark_ended(*run);
         }
-        job.failures = job.failures.saturating_add(1);
+        // A run that takes its place back after the tries were spent, and fails, spends no try more.
+        job.failures = (job.failures.saturating_add(1)).min(self.policy.retry.max_failures);
         job.failure = Some(failure.clone());
         if failure.kind.is_judged() {
             job.take = job.take.next();

@@ -9,7 +9,8 @@ use shared::job::{JobKind, JobStatus, Outcome};
 use shared::protocol::{EarlierRun, RunRef, WorkerRef};
 use shared::time::Timestamp;
 
-/// How many grants a job remembers. Older runs are forgotten; a report from one is answered like a stranger's.
+/// How many grants a job remembers. Of older runs, those that ended are forgotten first; a report from a forgotten one is
+/// answered like a stranger's.
 const GRANTS_MAX: usize = 16;
 
 /// One unit of work of a film.
@@ -33,7 +34,7 @@ pub struct Job {
     pub take: Take,
     /// Attempts that failed since it was last given new tries.
     pub failures: u32,
-    /// Every run that was granted, oldest first.
+    /// The runs that were granted, oldest first; 16 at most.
     pub grants: Vec<Grant>,
     /// Why the latest failed attempt failed.
     pub failure: Option<Failure>,
@@ -98,6 +99,9 @@ pub struct Grant {
     pub at: Timestamp,
     /// Whether its worker has said that it ended. A run that has not may come back after any silence.
     pub ended: bool,
+    /// Whether it was told to stop because another run of the job is nearer its end. It does not come back, but its success
+    /// still counts.
+    pub told_to_stop: bool,
 }
 
 impl Job {
@@ -192,9 +196,16 @@ impl Job {
 
     pub(super) fn remember(&mut self, grant: Grant) {
         if self.grants.len() == GRANTS_MAX {
-            self.grants.remove(0);
+            let oldest_ended = self.grants.iter().position(|grant| grant.ended);
+            self.grants.remove(oldest_ended.unwrap_or(0));
         }
         self.grants.push(grant);
+    }
+
+    pub(super) fn mark_told_to_stop(&mut self, run: RunId) {
+        for grant in self.grants.iter_mut().filter(|grant| grant.run == run) {
+            grant.told_to_stop = true;
+        }
     }
 
     pub(super) fn mark_ended(&mut self, run: RunId) {

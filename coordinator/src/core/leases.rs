@@ -36,7 +36,10 @@ pub struct Lease {
 #[derive(Debug, Clone, Copy)]
 struct SentProbe {
     number: u64,
+    /// When it was sent first: what was reported before then has been read when it comes back, whichever copy of it does.
     at: Timestamp,
+    /// When it is sent again, if it has not come back.
+    again_at: Timestamp,
 }
 
 impl Leases {
@@ -106,17 +109,27 @@ impl Leases {
         }
     }
 
-    /// The number of a probe that must be sent now: some lease has run out and no probe is under way.
+    /// The number of a probe that must be sent now: some lease has run out and no probe is under way. One that has not come
+    /// back for as long as a lease lasts may be lost, and is sent again.
     pub fn probe_due(&mut self, now: Timestamp) -> Option<u64> {
-        if self.probe.is_some() || !self.held.values().any(|lease| lease.until <= now) {
-            return None;
+        let again_at = now.plus(self.usual);
+        match &mut self.probe {
+            Some(probe) if now < probe.again_at => None,
+            Some(probe) => {
+                probe.again_at = again_at;
+                Some(probe.number)
+            }
+            None if self.held.values().any(|lease| lease.until <= now) => {
+                self.probes += 1;
+                self.probe = Some(SentProbe {
+                    number: self.probes,
+                    at: now,
+                    again_at,
+                });
+                Some(self.probes)
+            }
+            None => None,
         }
-        self.probes += 1;
-        self.probe = Some(SentProbe {
-            number: self.probes,
-            at: now,
-        });
-        Some(self.probes)
     }
 
     /// A probe could not be sent; the next question asks for another.
@@ -220,5 +233,20 @@ mod tests {
         let second = leases.probe_due(at(181)).unwrap();
         assert_ne!(first, second);
         assert_eq!(leases.probe_returned(first), []);
+    }
+
+    #[test]
+    fn a_probe_that_does_not_come_back_is_sent_again_and_proves_the_same() {
+        let mut leases = Leases::new(USUAL);
+        leases.begin(run(1, 1), at(0));
+        leases.begin(run(2, 2), at(10));
+        let probe = leases.probe_due(at(180)).unwrap();
+        assert_eq!(leases.probe_due(at(359)), None);
+        assert_eq!(leases.probe_due(at(360)), Some(probe));
+        assert_eq!(
+            leases.probe_returned(probe),
+            [(JobId::from_u128(1), RunId::from_u128(1))],
+            "the other lease ran out after the probe was sent first"
+        );
     }
 }

@@ -1,0 +1,161 @@
+//! Logs to the terminal, for people or as JSON. Programs call [`init`] once, in `main`.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("the log filter `{filter}` cannot be read")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// Why.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// It is set up already.
+    #[error("logging was set up before in this process")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Hold it until the program ends: what is still to be written is written when it goes.
+#[derive(Debug)]
+#[must_use = "what is still to be written is lost without it"]
+pub struct Guard {}
+
+/// Sends all logs of this process to stderr, coloured on a terminal unless `NO_COLOR` is set.
+///
+/// # Errors
+/// If the filter cannot be read, or it was called before.
+pub fn init(settings: &LogSettings) -> Result<Guard, TelemetryError> {
+    init_with(settings, io::stderr, io::stderr().is_terminal())
+}
+
+/// Sends all logs of this process to `writer`: a file, or a terminal that progress bars share.
+///
+/// # Errors
+/// If the filter cannot be read, or it was called before.
+pub fn init_with<W>(
+    settings: &LogSettings,
+    writer: W,
+    colours: bool,
+) -> Result<Guard, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    subscriber(settings, writer, colours)?
+        .try_init()
+        .map_err(TelemetryError::Twice)?;
+    Ok(Guard {})
+}
+
+fn subscriber<W>(
+    settings: &LogSettings,
+    writer: W,
+    colours: bool,
+) -> Result<Box<dyn Subscriber + Send + Sync>, TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder()
+        .parse(&settings.filter)
+        .map_err(|source| TelemetryError::Filter {
+            filter: settings.filter.clone(),
+            source,
+        })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    Ok(match settings.format {
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
+        // Colours are on by themselves, unless `NO_COLOR` says otherwise.
+        LogFormat::Human if colours => Box::new(lines.finish()),
+        LogFormat::Human => Box::new(lines.with_ansi(false).finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::fields;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written for one info and one debug event of this module.
+    fn written(format: LogFormat, filter: &str) -> String {
+        let settings = LogSettings {
+            format,
+            filter: filter.to_owned(),
+        };
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(&settings, move || writer.clone(), false).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("attempt", { fields::JOB_KIND } = "scene");
+            let _entered = span.enter();
+            tracing::info!({ fields::WAIT_MS } = 12, "granted");
+            tracing::debug!("asked");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn people_get_lines_with_fields_and_no_colours_in_a_pipe() {
+        let text = written(LogFormat::Human, "info");
+        assert!(
+            text.contains("granted") && text.contains("wait_ms=12"),
+            "{text}"
+        );
+        assert!(text.contains("job.kind=\"scene\""), "{text}");
+        assert!(
+            !text.contains("asked") && !text.contains('\u{1b}'),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn programs_get_one_object_a_line() {
+        let text = written(LogFormat::Json, "warn,shared=debug");
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0]["message"], "granted");
+        assert_eq!(lines[0]["wait_ms"], 12);
+        assert_eq!(lines[0]["span"]["job.kind"], "scene");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_named() {
+        let settings = LogSettings {
+            format: LogFormat::Human,
+            filter: "shared=loud".to_owned(),
+        };
+        let error = subscriber(&settings, io::sink, false).err().unwrap();
+        assert!(error.to_string().contains("shared=loud"), "{error}");
+    }
+}

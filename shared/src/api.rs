@@ -70,7 +70,8 @@ pub struct FilmSummary {
     /// When its last job ended, if all have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// Jobs in all, so far.
+    /// How many jobs it has so far.
+    #[serde(rename = "jobs_total")]
     pub jobs: u32,
     /// Jobs completed.
     pub jobs_completed: u32,
@@ -303,6 +304,9 @@ pub struct Problem {
     pub mistakes: Vec<Mistake>,
 }
 
+/// Version of the manifest's format that this program writes.
+pub const MANIFEST_VERSION: u16 = 1;
+
 /// The manifest that lies beside a finished film as `film.json`: how it was made, down to each seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
@@ -380,4 +384,36 @@ pub struct Making {
     /// The file it made; a story has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Artifact>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_film_survives_the_journey_with_what_its_summary_says() {
+        let id = FilmId::from_u128(7);
+        let film = FilmView {
+            summary: FilmSummary {
+                id,
+                title: None,
+                premise: Some("A storm".to_owned()),
+                status: FilmStatus::Running,
+                created_at: Timestamp::from_millis(5),
+                finished_at: None,
+                jobs: 1,
+                jobs_completed: 0,
+                jobs_failed: 0,
+            },
+            request: FilmRequest::default(),
+            story: None,
+            jobs: Vec::new(),
+            scenes: Vec::new(),
+            film: None,
+            seconds: None,
+            fallbacks: Vec::new(),
+        };
+        let json = serde_json::to_string(&film).unwrap();
+        assert_eq!(serde_json::from_str::<FilmView>(&json).unwrap(), film);
+    }
 }

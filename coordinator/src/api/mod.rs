@@ -1,0 +1,128 @@
+//! The HTTP API under `/v1`, the two health probes and a small page for people.
+//!
+//! Routes by resource, one file each; they parse, ask the [`Coordinator`] and write down what it answers. Everything that
+//! is not done is said as `application/problem+json` (`error`). What may call at all is `guard`'s business.
+//! `docs/api.md` is the guide, `docs/openapi.json` is made from the handlers' attributes (`openapi`).
+
+mod error;
+mod events;
+mod fields;
+mod files;
+mod films;
+mod guard;
+mod health;
+mod jobs;
+pub mod openapi;
+mod page;
+mod range;
+mod workers;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use axum::{Extension, Router, middleware};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::Coordinator;
+
+/// Largest body of a request, in bytes: a script of 200 scenes with long prompts fits.
+const BODY_MAX: usize = 2 << 20;
+
+/// How long downloads may go on after the word to shut down.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the API is told when it is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Names that a request's `Host` may give besides `localhost` and addresses in figures; any name if `None`.
+    ///
+    /// A page in a browser on this machine can have its own name resolved to this server (DNS rebinding) and would then
+    /// speak to it as to its own; the `Host` that the browser sends still tells.
+    pub names: Option<Vec<String>>,
+}
+
+impl Options {
+    /// What suits a server on that address: nobody has a name for one that only its own machine reaches.
+    pub fn for_address(address: SocketAddr) -> Self {
+        Self {
+            names: address.ip().is_loopback().then(Vec::new),
+        }
+    }
+}
+
+/// All routes.
+pub fn router(coordinator: Coordinator, options: Options) -> Router {
+    Router::new()
+        .route("/v1/films", get(films::list_films).post(films::submit_film))
+        .route(
+            "/v1/films/{id}",
+            get(films::show_film).delete(films::delete_film),
+        )
+        .route("/v1/films/{id}/cancel", post(films::cancel_film))
+        .route("/v1/films/{id}/retry", post(films::retry_film))
+        .route("/v1/films/{id}/events", get(events::watch_film))
+        .route("/v1/films/{id}/film.mp4", get(files::get_film_file))
+        .route("/v1/films/{id}/film.json", get(files::get_manifest))
+        .route(
+            "/v1/films/{id}/scenes/{number}/keyframe.png",
+            get(files::get_keyframe),
+        )
+        .route(
+            "/v1/films/{id}/scenes/{number}/clip.mp4",
+            get(files::get_clip),
+        )
+        .route("/v1/jobs/{id}", get(jobs::show_job))
+        .route("/v1/jobs/{id}/retry", post(jobs::retry_job))
+        .route("/v1/workers", get(workers::list_workers))
+        .route("/v1/workers/{id}/pause", post(workers::pause_worker))
+        .route("/v1/workers/{id}/resume", post(workers::resume_worker))
+        .route("/v1/openapi.json", get(openapi::show))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(page::routes())
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(options, guard::guard))
+        .with_state(coordinator)
+}
+
+/// The word to shut down, for answers that would otherwise never end.
+#[derive(Debug, Clone)]
+struct Shutdown(CancellationToken);
+
+/// Answers requests until `shutdown`. Then streams of events end, what is being downloaded has a few seconds to finish,
+/// and nothing new is taken.
+///
+/// # Errors
+/// If the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let router = router.layer(Extension(Shutdown(shutdown.clone())));
+    // Events are small and someone waits for each: they must not wait for more to go with them.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "cannot send small packets at once");
+        }
+    });
+    let server =
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let too_slow = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = server => served,
+        () = too_slow => {
+            tracing::warn!("some clients did not finish in time; their connections are cut");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The OpenAPI document. Paths come from the handlers' attributes; schemas come from the types' own JSON Schemas, which
+//! OpenAPI 3.1 takes as they are; and every answer that is an error is a problem.
+
+use std::sync::LazyLock;
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+use shared::api::{
+    FilmEvent, FilmList, FilmView, JobView, Manifest, Problem, SubmitAnswer, WorkerList, WorkerView,
+};
+use shared::film::FilmRequest;
+use utoipa::OpenApi;
+
+use super::{events, files, films, health, jobs, workers};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Callsheet",
+        description = "Submit films, watch them being made, fetch them, and look after the workers that make them.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "films", description = "What was asked for and what becomes of it"),
+        (name = "files", description = "What there is to see"),
+        (name = "jobs", description = "The units of work that a film consists of"),
+        (name = "workers", description = "Who does the work"),
+        (name = "health", description = "Probes"),
+    ),
+    paths(
+        films::submit_film,
+        films::list_films,
+        films::show_film,
+        films::cancel_film,
+        films::retry_film,
+        films::delete_film,
+        events::watch_film,
+        files::get_film_file,
+        files::get_manifest,
+        files::get_keyframe,
+        files::get_clip,
+        jobs::show_job,
+        jobs::retry_job,
+        workers::list_workers,
+        workers::pause_worker,
+        workers::resume_worker,
+        health::alive,
+        health::ready,
+    )
+)]
+struct Paths;
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Paths::openapi())
+        .expect("the document consists of strings, lists and maps");
+    document["components"]["schemas"] = schemas();
+    let operations = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = operations.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
+    for (_, operation) in operations {
+        add_problems(&mut operation["responses"]);
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        parameters.into_iter().flatten().for_each(forbid_null);
+    }
+    document
+}
+
+fn schemas() -> Value {
+    let settings = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into());
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<FilmRequest>();
+    generator.subschema_for::<SubmitAnswer>();
+    generator.subschema_for::<FilmList>();
+    generator.subschema_for::<FilmView>();
+    generator.subschema_for::<FilmEvent>();
+    generator.subschema_for::<Manifest>();
+    generator.subschema_for::<JobView>();
+    generator.subschema_for::<WorkerList>();
+    generator.subschema_for::<WorkerView>();
+    generator.subschema_for::<Problem>();
+    Value::Object(generator.take_definitions(true))
+}
+
+/// Says of every answer that is an error that it is a problem, the unforeseen ones included.
+fn add_problems(responses: &mut Value) {
+    responses["default"] = json!({"description": "Any other problem"});
+    for (status, response) in responses.as_object_mut().into_iter().flatten() {
+        if status.starts_with(['4', '5', 'd']) {
+            response["content"] = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        }
+    }
+}
+
+/// A parameter that may be left out is still never null, though utoipa says so of headers.
+fn forbid_null(parameter: &mut Value) {
+    let Some(sort) = parameter.pointer_mut("/schema/type") else {
+        return;
+    };
+    if let Some([only, null]) = sort.as_array().map(Vec::as_slice)
+        && null == "null"
+    {
+        *sort = only.clone();
+    }
+}
+
+/// Answers with the document.
+pub(super) async fn show() -> impl IntoResponse {
+    static JSON: LazyLock<String> = LazyLock::new(|| document().to_string());
+    ([(header::CONTENT_TYPE, "application/json")], JSON.as_str())
+}

@@ -1,0 +1,222 @@
+// The films with their progress, and what there is to see of each. Whatever a person or a model wrote is put in as text
+// (`textContent`), never as markup.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+
+/// An element with properties and children; texts become text nodes.
+function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("aria")) made.setAttribute(key.replace("aria", "aria-").toLowerCase(), value);
+    else made[key] = value;
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+async function ask(method, path, body) {
+  const request = { method, headers: {} };
+  if (body) {
+    request.headers["Content-Type"] = "application/json";
+    request.headers["Idempotency-Key"] = body.key;
+    request.body = JSON.stringify(body.film);
+  }
+  const response = await fetch(path, request);
+  const answer = response.status === 204 ? null : await response.json();
+  if (response.ok) return answer;
+  const mistakes = (answer.mistakes ?? []).map((mistake) => `${mistake.field} ${mistake.problem}`);
+  throw new Error(mistakes.join("; ") || answer.detail);
+}
+
+function complain(error) {
+  byId("trouble").hidden = !error;
+  byId("trouble").textContent = error ? error.message : "";
+}
+
+/// Does something that a person asked for, and says so if it cannot be done.
+async function attempt(action) {
+  try {
+    complain(null);
+    await action();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+const nameOf = (film) => film.title ?? film.premise ?? "Untitled";
+
+function progressOf(film) {
+  const bar = element("progress", { max: Math.max(film.jobs_total, 1), value: film.jobs_completed });
+  bar.setAttribute("aria-label", `${film.jobs_completed} of ${film.jobs_total} jobs`);
+  return bar;
+}
+
+// The list.
+
+let open = null;
+
+function filmEntry(film) {
+  const status = film.jobs_failed > 0 ? `${film.status}, ${film.jobs_failed} failed` : film.status;
+  return element("li", {}, element("button",
+    { type: "button", ariaCurrent: String(film.id === open), onclick: () => show(film.id) },
+    element("span", { className: "name" }, nameOf(film)),
+    element("span", { className: `soft ${film.status}` }, `${status} · ${new Date(film.created_at).toLocaleString()}`),
+    film.status === "running" ? progressOf(film) : null,
+  ));
+}
+
+function workerEntry(worker) {
+  const doing = !worker.online ? "not heard of lately"
+    : worker.pause_wanted || worker.paused ? "paused"
+    : worker.running.length > 0 ? `runs ${worker.running.length}` : "idle";
+  const wanted = worker.pause_wanted ? "resume" : "pause";
+  return element("li", {},
+    element("span", {}, element("span", { className: "name" }, worker.worker), element("span", { className: "soft" }, doing)),
+    element("button", {
+      type: "button",
+      onclick: () => attempt(async () => {
+        await ask("POST", `/v1/workers/${encodeURIComponent(worker.worker)}/${wanted}`);
+        await refresh();
+      }),
+    }, wanted === "pause" ? "Pause" : "Resume"),
+  );
+}
+
+/// Puts a list in place of the old one and leaves the keyboard where it was.
+function replace(list, entries) {
+  const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+  list.replaceChildren(...entries);
+  if (focused >= 0) list.querySelectorAll("button")[focused]?.focus();
+}
+
+async function refresh() {
+  const [{ films }, { workers }] = await Promise.all([ask("GET", "/v1/films"), ask("GET", "/v1/workers")]);
+  replace(byId("films"), films.map(filmEntry));
+  byId("no-films").hidden = films.length > 0;
+  replace(byId("workers"), workers.map(workerEntry));
+}
+
+// One film, followed by its events.
+
+let events = null;
+let redraw = 0;
+
+function show(id) {
+  events?.close();
+  open = id;
+  byId("film").hidden = false;
+  byId("film").replaceChildren();
+  drawSoon();
+  events = new EventSource(`/v1/films/${id}/events`);
+  for (const name of ["story_written", "job_changed", "film_completed", "film_failed", "film_cancelled"]) {
+    events.addEventListener(name, drawSoon);
+  }
+  events.addEventListener("job_progressed", (event) => {
+    const { job, progress } = JSON.parse(event.data);
+    const place = document.querySelector(`[data-job="${CSS.escape(job)}"]`);
+    if (place) place.textContent = progressText(progress);
+  });
+  refresh().catch(complain);
+}
+
+/// Many events at once are one drawing.
+function drawSoon() {
+  if (redraw) return;
+  redraw = setTimeout(() => {
+    redraw = 0;
+    draw(open).catch(complain);
+  }, 150);
+}
+
+const progressText = ({ phase, step, steps }) => (steps > 0 ? `${phase}, ${step} of ${steps}` : phase);
+
+async function draw(id) {
+  const film = await ask("GET", `/v1/films/${id}`);
+  if (id !== open) return;
+  const place = byId("film");
+  const playing = place.querySelector(`video[data-file="film"]`);
+  place.replaceChildren(
+    element("h3", {}, nameOf(film)),
+    element("p", { className: "soft" }, film.story?.logline ?? film.premise ?? ""),
+    element("p", { className: film.status }, film.status),
+    ...film.fallbacks.map((text) => element("p", { className: "soft" }, `Not as asked for: ${text}`)),
+    film.film ? playing ?? player(`/v1/films/${id}/film.mp4`, "film", null) : "",
+    buttons(film),
+    element("div", { className: "scenes" }, ...film.scenes.map((scene) => sceneCard(id, scene))),
+    element("ul", { className: "jobs" }, ...film.jobs.map(jobLine)),
+  );
+}
+
+function player(source, file, poster) {
+  const made = element("video", { src: source, controls: true, preload: "none" });
+  made.dataset.file = file;
+  if (poster) made.poster = poster;
+  else made.preload = "metadata";
+  return made;
+}
+
+function sceneCard(id, scene) {
+  const base = `/v1/films/${id}/scenes/${scene.number}`;
+  const keyframe = scene.keyframe ? `${base}/keyframe.png` : null;
+  let frame = element("div", { className: "frame" });
+  if (scene.clip) frame = player(`${base}/clip.mp4`, "clip", keyframe);
+  else if (keyframe) frame = element("img", { src: keyframe, alt: scene.title });
+  frame.className = "frame";
+  return element("div", { className: "scene" }, frame, element("p", {}, `${scene.number}. ${scene.title}`));
+}
+
+function jobLine(job) {
+  const what = job.scene ? `${job.kind} ${job.scene}` : job.kind;
+  const why = job.progress ? progressText(job.progress)
+    : job.waiting ?? (job.status !== "completed" && job.failure ? job.failure.message : "");
+  const text = element("span", { className: "soft" }, why);
+  text.dataset.job = job.id;
+  return element("li", {}, element("span", {}, what), element("span", { className: job.status }, job.status), text);
+}
+
+function buttons(film) {
+  const bar = element("div", { className: "bar" });
+  const add = (label, method, path, after) => bar.append(element("button", {
+    type: "button",
+    onclick: () => attempt(async () => {
+      await ask(method, path);
+      after();
+    }),
+  }, label));
+  if (film.status === "running") add("Cancel", "POST", `/v1/films/${film.id}/cancel`, drawSoon);
+  if (film.status === "failed") add("Try again", "POST", `/v1/films/${film.id}/retry`, () => show(film.id));
+  if (film.status !== "running") {
+    add("Forget", "DELETE", `/v1/films/${film.id}`, () => {
+      events?.close();
+      open = null;
+      byId("film").hidden = true;
+      refresh().catch(complain);
+    });
+  }
+  return bar;
+}
+
+// What people do, and what time does.
+
+byId("submit").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    const body = { film: { premise: byId("premise").value }, key: newKey() };
+    const { film } = await ask("POST", "/v1/films", body);
+    byId("premise").value = "";
+    show(film);
+  });
+});
+
+/// Works over plain HTTP too, where `crypto.randomUUID` does not.
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function keepFresh() {
+  if (!document.hidden) await refresh().catch(complain);
+  setTimeout(keepFresh, 2000);
+}
+
+keepFresh();

@@ -1,0 +1,4 @@
+//! Requests to the whole router, and what they are answered.
+
+mod bad_requests;
+mod support;

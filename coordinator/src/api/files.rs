@@ -15,6 +15,9 @@ use super::fields::{self, PathFields};
 use super::range::{self, Wanted};
 use crate::coordinator::{AskError, Coordinator};
 
+#[cfg(test)]
+mod tests;
+
 /// A film or a clip that is there is never changed.
 const FOREVER: &str = "private, max-age=31536000, immutable";
 

@@ -1,0 +1,274 @@
+//! Reading from a RabbitMQ queue.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use lapin::message::Delivery as AmqpDelivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Acker, Channel, Consumer, ErrorKind};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::connection::Session;
+use super::mapping;
+use crate::broker::{Delivery, Queue, ReadOptions, Settle, SubscribeError, Subscription};
+
+/// Longest wait for a cancelled consumer to end. When it does not, everything goes back with the channel.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Opens a queue for reading.
+pub(super) async fn subscribe(
+    session: &Arc<Session>,
+    queue: &Queue,
+    options: ReadOptions,
+) -> Result<AmqpSubscription, SubscribeError> {
+    match try_subscribe(session, queue, options).await {
+        // Someone deleted the queue since we declared it.
+        Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => {
+            session.forget_everything().await;
+            try_subscribe(session, queue, options).await
+        }
+        answer => answer,
+    }
+    .map_err(|error| match soft_error(&error) {
+        Some(_) => SubscribeError::Refused(error.to_string()),
+        None => {
+            session.doubt();
+            SubscribeError::Disconnected(error.to_string())
+        }
+    })
+}
+
+async fn try_subscribe(
+    session: &Arc<Session>,
+    queue: &Queue,
+    options: ReadOptions,
+) -> lapin::Result<AmqpSubscription> {
+    session.declare(Some(queue)).await?;
+    let prefetch = options.prefetch.max(1);
+    let channel = open_channel(session, prefetch).await?;
+    let mut arguments = FieldTable::default();
+    if options.priority != 0 {
+        arguments.insert("x-priority".into(), AMQPValue::LongInt(options.priority));
+    }
+    let consumer = channel
+        .basic_consume(
+            queue.name().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            arguments,
+        )
+        .await?;
+    Ok(AmqpSubscription {
+        consumer,
+        reader: Arc::new(Reader {
+            session: Arc::downgrade(session),
+            prefetch,
+            channel: Mutex::new(Some(channel)),
+            unsettled: AtomicUsize::new(0),
+            was_cancelled: AtomicBool::new(false),
+        }),
+    })
+}
+
+async fn open_channel(session: &Session, prefetch: u16) -> lapin::Result<Channel> {
+    let channel = match session.idle_channel(prefetch) {
+        Some((its, channel)) if its == prefetch => return Ok(channel),
+        Some((_, channel)) => channel,
+        None => session.consuming.create_channel().await?,
+    };
+    channel
+        .basic_qos(prefetch, BasicQosOptions::default())
+        .await?;
+    Ok(channel)
+}
+
+fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft.clone()),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// A channel with one consumer on it. When the last one to know it is gone, the channel is kept for the next subscription
+/// if nothing on it is unsettled; otherwise it is closed, and what is unsettled goes back.
+#[derive(Debug)]
+struct Reader {
+    session: Weak<Session>,
+    prefetch: u16,
+    /// `None` once the subscription has been dropped: then nothing can be settled any more.
+    channel: Mutex<Option<Channel>>,
+    unsettled: AtomicUsize,
+    was_cancelled: AtomicBool,
+}
+
+impl Reader {
+    fn channel(&self) -> Option<Channel> {
+        self.channel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// lapin closes a channel when its last handle is dropped.
+    fn take_channel(&self) -> Option<Channel> {
+        self.channel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn is_open(&self) -> bool {
+        self.channel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
+    fn hand_over(self: &Arc<Self>, mut delivery: AmqpDelivery) -> Delivery {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        Delivery {
+            message: mapping::message(&mut delivery),
+            redelivered: delivery.redelivered,
+            settle: Box::new(AmqpSettle {
+                reader: Arc::clone(self),
+                acker: delivery.acker,
+            }),
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.was_cancelled.load(Ordering::Relaxed)
+            && self.unsettled.load(Ordering::Relaxed) == 0
+            && let Some(channel) = self.take_channel()
+            && let Some(session) = self.session.upgrade()
+        {
+            session.keep_channel(self.prefetch, channel);
+        }
+    }
+}
+
+/// An open queue of a RabbitMQ broker.
+#[derive(Debug)]
+pub(super) struct AmqpSubscription {
+    consumer: Consumer,
+    reader: Arc<Reader>,
+}
+
+impl AmqpSubscription {
+    fn hand_over(&self, item: Option<lapin::Result<AmqpDelivery>>) -> Option<Delivery> {
+        match item? {
+            Ok(delivery) => Some(self.reader.hand_over(delivery)),
+            Err(error) => {
+                debug!(%error, "a subscription was cut off");
+                None
+            }
+        }
+    }
+
+    /// Stops the consumer and takes what it has, up to the end of its stream.
+    async fn drain(&mut self, channel: &Channel) -> lapin::Result<Vec<Delivery>> {
+        let tag = self.consumer.tag();
+        channel
+            .basic_cancel(tag, BasicCancelOptions::default())
+            .await?;
+        let mut rest = Vec::new();
+        while let Some(delivery) = self.consumer.next().await {
+            rest.push(self.reader.hand_over(delivery?));
+        }
+        Ok(rest)
+    }
+}
+
+#[async_trait]
+impl Subscription for AmqpSubscription {
+    async fn next(&mut self) -> Option<Delivery> {
+        let item = self.consumer.next().await;
+        self.hand_over(item)
+    }
+
+    fn ready(&mut self) -> Option<Delivery> {
+        let item = self.consumer.next().now_or_never()?;
+        self.hand_over(item)
+    }
+
+    async fn cancel(mut self: Box<Self>) -> Vec<Delivery> {
+        let Some(channel) = self.reader.channel() else {
+            return Vec::new();
+        };
+        match timeout(CANCEL_LIMIT, self.drain(&channel)).await {
+            Ok(Ok(rest)) => {
+                self.reader.was_cancelled.store(true, Ordering::Relaxed);
+                rest
+            }
+            Ok(Err(error)) => {
+                debug!(%error, "a subscription was cut off while it was cancelled");
+                Vec::new()
+            }
+            Err(_) => {
+                debug!("a subscription did not end in time; its channel is closed");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Drop for AmqpSubscription {
+    fn drop(&mut self) {
+        if !self.reader.was_cancelled.load(Ordering::Relaxed) {
+            drop(self.reader.take_channel());
+        }
+    }
+}
+
+/// Settles one delivery of a RabbitMQ broker.
+#[derive(Debug)]
+struct AmqpSettle {
+    reader: Arc<Reader>,
+    acker: Acker,
+}
+
+impl AmqpSettle {
+    fn settled(&self, answer: &lapin::Result<bool>) -> bool {
+        let is_settled = matches!(answer, Ok(true));
+        if is_settled {
+            self.reader.unsettled.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_settled
+    }
+}
+
+#[async_trait]
+impl Settle for AmqpSettle {
+    async fn ack(self: Box<Self>) -> bool {
+        if !self.reader.is_open() {
+            return false;
+        }
+        let answer = self.acker.ack(BasicAckOptions::default()).await;
+        self.settled(&answer)
+    }
+
+    async fn requeue(self: Box<Self>) -> bool {
+        if !self.reader.is_open() {
+            return false;
+        }
+        let options = BasicNackOptions {
+            requeue: true,
+            multiple: false,
+        };
+        let answer = self.acker.nack(options).await;
+        self.settled(&answer)
+    }
+}

@@ -1,14 +1,31 @@
-//! The coordinator's face: what the HTTP API and the submissions queue ask of it.
+//! The coordinator's face: what the HTTP API asks of it.
 
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use shared::api::{FilmEvent, FilmList, FilmView, JobView, Manifest, WorkerList, WorkerView};
 use shared::artifacts::ArtifactStore;
+use shared::broker::{Link, SharedBroker};
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId, WorkerId};
+use shared::job::JobStatus;
+use shared::time::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::job::Job;
+use crate::core::plan::{self, Film};
+use crate::engine::{Ask, Input, Reply, Shared};
+use crate::live::Live;
+use crate::store::{Reader, Rows, StoreError};
+use crate::views;
+use crate::watching;
 
 /// A running coordinator. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Coordinator {}
+pub struct Coordinator {
+    shared: Shared,
+    engine: mpsc::Sender<Input>,
+    broker: SharedBroker,
+}
 
 /// What makes a repeated submission harmless.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +34,15 @@ pub enum SubmissionKey {
     Http(String),
     /// The `message_id` of an AMQP message.
     Amqp(String),
+}
+
+impl SubmissionKey {
+    pub(crate) fn to_column(&self) -> String {
+        match self {
+            Self::Http(key) => format!("http:{key}"),
+            Self::Amqp(key) => format!("amqp:{key}"),
+        }
+    }
 }
 
 /// An accepted submission.
@@ -45,6 +71,12 @@ pub enum AskError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<StoreError> for AskError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
 /// One event of a film. Kept events have a number that rises; progress has none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbered {
@@ -54,13 +86,19 @@ pub struct Numbered {
     pub event: FilmEvent,
 }
 
-#[expect(
-    unused_variables,
-    clippy::todo,
-    clippy::unused_async,
-    reason = "the signatures come first"
-)]
 impl Coordinator {
+    pub(crate) const fn new(
+        shared: Shared,
+        engine: mpsc::Sender<Input>,
+        broker: SharedBroker,
+    ) -> Self {
+        Self {
+            shared,
+            engine,
+            broker,
+        }
+    }
+
     /// Accepts a film. The request has been checked (`FilmRequest::mistakes` is empty).
     ///
     /// # Errors
@@ -70,15 +108,31 @@ impl Coordinator {
         request: FilmRequest,
         key: Option<SubmissionKey>,
     ) -> Result<Submitted, AskError> {
-        todo!()
+        self.ask(|reply| Ask::Submit {
+            request: Box::new(request),
+            key,
+            reply,
+        })
+        .await
     }
 
-    /// Films, newest first; those before (older than) `before`.
+    /// Films, newest first; those older than `before`.
     ///
     /// # Errors
     /// `Store`.
     pub async fn films(&self, before: Option<FilmId>, limit: u32) -> Result<FilmList, AskError> {
-        todo!()
+        let mut connection = self.shared.reader.connection().await?;
+        let rows = Rows(&mut connection)
+            .films(before, limit.saturating_add(1))
+            .await?;
+        let has_more = rows.len() > limit as usize;
+        let films: Vec<_> = rows
+            .iter()
+            .take(limit as usize)
+            .map(views::summary)
+            .collect();
+        let next = films.last().map(|film| film.id).filter(|_| has_more);
+        Ok(FilmList { films, next })
     }
 
     /// Everything about a film.
@@ -86,7 +140,11 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn film(&self, id: FilmId) -> Result<FilmView, AskError> {
-        todo!()
+        let (film, jobs) = self.read_film(id).await?;
+        let live = self.shared.live();
+        let now = Timestamp::now();
+        let shown = jobs.iter().map(|job| enlivened(job, &live, now)).collect();
+        Ok(views::film(&film, &jobs, shown))
     }
 
     /// How a completed film was made.
@@ -94,7 +152,19 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Conflict` while it is not completed, `Store`.
     pub async fn manifest(&self, id: FilmId) -> Result<Manifest, AskError> {
-        todo!()
+        let (film, jobs) = self.read_film(id).await?;
+        views::manifest(&film, &jobs)
+            .ok_or_else(|| AskError::Conflict("the film is not completed".to_owned()))
+    }
+
+    async fn read_film(&self, id: FilmId) -> Result<(Film, Vec<Job>), AskError> {
+        let mut connection = self.shared.reader.connection().await?;
+        let mut rows = Rows(&mut connection);
+        let film = rows
+            .film(id)
+            .await?
+            .ok_or_else(|| AskError::NotFound(format!("film {id}")))?;
+        Ok((film, rows.jobs_of(id).await?))
     }
 
     /// A job.
@@ -102,7 +172,12 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn job(&self, id: JobId) -> Result<JobView, AskError> {
-        todo!()
+        let mut connection = self.shared.reader.connection().await?;
+        let job = Rows(&mut connection)
+            .job(id)
+            .await?
+            .ok_or_else(|| AskError::NotFound(format!("job {id}")))?;
+        Ok(enlivened(&job, &self.shared.live(), Timestamp::now()))
     }
 
     /// What happened to a film after the event of that number (all of it if `None`), and then what happens, until the film
@@ -115,15 +190,18 @@ impl Coordinator {
         id: FilmId,
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Numbered>, AskError> {
-        todo!()
+        self.read_film(id).await?;
+        Ok(watching::events(self.shared.clone(), id, after.unwrap_or(0)).boxed())
     }
 
     /// Cancels a film: nothing of it starts any more, and what runs is stopped.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict` if it has ended otherwise, `Store`.
+    /// `NotFound`, `Conflict` if it is completed, `Store`.
     pub async fn cancel_film(&self, id: FilmId) -> Result<FilmView, AskError> {
-        todo!()
+        self.ask(|reply| Ask::CancelFilm { film: id, reply })
+            .await?;
+        self.film(id).await
     }
 
     /// Gives every failed job of a film new tries.
@@ -131,7 +209,8 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Conflict` if nothing of it failed, `Store`.
     pub async fn retry_film(&self, id: FilmId) -> Result<FilmView, AskError> {
-        todo!()
+        self.ask(|reply| Ask::RetryFilm { film: id, reply }).await?;
+        self.film(id).await
     }
 
     /// Gives a failed job new tries.
@@ -139,7 +218,8 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Conflict` if it did not fail, `Store`.
     pub async fn retry_job(&self, id: JobId) -> Result<JobView, AskError> {
-        todo!()
+        self.ask(|reply| Ask::RetryJob { job: id, reply }).await?;
+        self.job(id).await
     }
 
     /// Forgets a film that has ended. Its files go with the next clean-up, unless another film has them too.
@@ -147,15 +227,23 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Conflict` while it has not ended, `Store`.
     pub async fn delete_film(&self, id: FilmId) -> Result<(), AskError> {
-        todo!()
+        self.ask(|reply| Ask::DeleteFilm { film: id, reply }).await
     }
 
     /// The workers heard of.
     ///
     /// # Errors
-    /// `Store`.
+    /// None at present.
     pub async fn workers(&self) -> Result<WorkerList, AskError> {
-        todo!()
+        let live = self.shared.live();
+        let now = Timestamp::now();
+        Ok(WorkerList {
+            workers: live
+                .fleet
+                .members()
+                .map(|member| worker_view(member, &live, now))
+                .collect(),
+        })
     }
 
     /// Asks a worker to stand still, or to go on.
@@ -163,19 +251,89 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn pause_worker(&self, id: &WorkerId, paused: bool) -> Result<WorkerView, AskError> {
-        todo!()
+        let unknown = || AskError::NotFound(format!("worker {id}"));
+        if self.shared.live().fleet.member(id).is_none() {
+            return Err(unknown());
+        }
+        self.ask(|reply| Ask::PauseWorker {
+            worker: id.clone(),
+            paused,
+            reply,
+        })
+        .await?;
+        let live = self.shared.live();
+        let member = live.fleet.member(id).ok_or_else(unknown)?;
+        Ok(worker_view(member, &live, Timestamp::now()))
     }
 
-    /// Whether it can do its work now; the reason if not (broker out of reach, store failing).
+    /// Whether it can do its work now; the reason if not.
     ///
     /// # Errors
     /// The reason.
     pub async fn ready(&self) -> Result<(), String> {
-        todo!()
+        if let Link::Down(why) = &*self.broker.link().borrow() {
+            return Err(format!("the broker cannot be reached: {why}"));
+        }
+        if !*self.shared.is_reader.borrow() {
+            return Err(
+                "it is not sure yet that no other coordinator serves this virtual host".to_owned(),
+            );
+        }
+        let read = async {
+            let mut connection = self.shared.reader.connection().await?;
+            Rows(&mut connection).films(None, 1).await
+        };
+        read.await
+            .map(drop)
+            .map_err(|error| shared::failure::chain(&error))
     }
 
     /// Where the files are.
-    pub fn artifacts(&self) -> &ArtifactStore {
-        todo!()
+    pub const fn artifacts(&self) -> &ArtifactStore {
+        &self.shared.artifacts
+    }
+
+    pub(crate) const fn reader(&self) -> &Reader {
+        &self.shared.reader
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Ask) -> Result<T, AskError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |what: &str| AskError::Store(what.to_owned().into());
+        self.engine
+            .send(Input::Ask(question(reply)))
+            .await
+            .map_err(|_| gone("the coordinator is shutting down"))?;
+        answer
+            .await
+            .map_err(|_| gone("nothing could be stored; is the disk full?"))?
+    }
+}
+
+/// A job with what only the living know of it.
+fn enlivened(job: &Job, live: &Live, now: Timestamp) -> JobView {
+    let mut view = views::job(job);
+    match job.status() {
+        JobStatus::Running => view.progress = live.progress.get(&job.id).cloned(),
+        JobStatus::Queued => {
+            view.waiting = Some(live.fleet.why_waiting(job.kind, &job.profile, now));
+        }
+        JobStatus::Blocked => view.waiting = Some(plan::waits_for(job.kind).to_owned()),
+        JobStatus::Retryable => {
+            view.waiting = view
+                .retry_at
+                .map(|at| format!("is tried again in {:.1} s", at.since(now).as_secs_f64()));
+        }
+        JobStatus::Completed | JobStatus::Failed | JobStatus::Cancelled => {}
+    }
+    view
+}
+
+fn worker_view(member: &crate::core::fleet::Member, live: &Live, now: Timestamp) -> WorkerView {
+    WorkerView {
+        state: member.state.clone(),
+        seen_at: member.seen_at,
+        online: member.is_there(now),
+        pause_wanted: live.paused.contains(&member.state.worker.worker),
     }
 }

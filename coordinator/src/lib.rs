@@ -1,6 +1,28 @@
 //! Owns films and jobs, the only writer of their state; HTTP API.
+//!
+//! [`start`] wires it all up: store, engine, intake, clock, API. `core` decides, `engine` carries it through the store, the
+//! rest brings things in and out.
 
 pub mod api;
 pub mod coordinator;
 pub mod core;
+mod effects;
+mod engine;
+mod intake;
+mod live;
+mod lock;
+mod maintenance;
+mod outbox;
+pub mod settings;
+mod start;
 pub mod store;
+mod views;
+mod watching;
+
+pub use coordinator::Coordinator;
+pub use maintenance::AnotherCoordinator;
+pub use settings::CoordinatorSettings;
+pub use start::{Running, StartError, start};
+
+/// The settings with their defaults, commented.
+pub const DEFAULT_SETTINGS: &str = include_str!("../config.default.toml");

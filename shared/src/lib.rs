@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod retry;
 pub mod script;
 pub mod settings;
+pub mod shutdown;
 pub mod story;
 pub mod telemetry;
 pub mod time;

@@ -1,4 +1,11 @@
-//! Requests to the whole router, and what they are answered.
+//! Requests to the whole router over a coordinator at work, and what they are answered.
 
 mod bad_requests;
+mod changes;
+mod events;
+mod films;
+mod health;
+mod made;
+mod studio;
 mod support;
+mod workers;

@@ -129,6 +129,16 @@ pub fn unblocked(jobs: &[Job]) -> Vec<JobId> {
     blocked.filter(is_free).map(|job| job.id).collect()
 }
 
+/// What a blocked job of that kind waits for.
+pub const fn waits_for(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Story => "waits for nothing",
+        JobKind::Keyframe => "waits for the story",
+        JobKind::Scene => "waits for its keyframe",
+        JobKind::Assembly => "waits for all clips",
+    }
+}
+
 /// The film's story, once its job is done.
 pub fn story(jobs: &[Job]) -> Option<&Story> {
     jobs.iter()
@@ -260,7 +270,13 @@ pub fn seed(film: &Film, job: &Job, take: Take) -> u64 {
 
 /// Where a film stands.
 pub fn status(jobs: &[Job]) -> FilmStatus {
-    let has = |status: JobStatus| jobs.iter().any(|job| job.status() == status);
+    status_of(jobs.iter().map(Job::status))
+}
+
+/// Where a film stands whose jobs stand there.
+pub fn status_of(jobs: impl IntoIterator<Item = JobStatus>) -> FilmStatus {
+    let jobs: Vec<JobStatus> = jobs.into_iter().collect();
+    let has = |status: JobStatus| jobs.contains(&status);
     if has(JobStatus::Cancelled) {
         FilmStatus::Cancelled
     } else if has(JobStatus::Queued) || has(JobStatus::Running) || has(JobStatus::Retryable) {

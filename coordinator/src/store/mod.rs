@@ -8,8 +8,10 @@ use std::path::Path;
 use shared::ids::StoreId;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlSafeStr, Transaction};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
 mod rows;
 
@@ -22,7 +24,9 @@ pub enum StoreError {
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
     /// The database is of a later version of this program, or was changed by hand.
-    #[error("the database does not have the tables that this program knows; use the version of the program that made it")]
+    #[error(
+        "the database does not have the tables that this program knows; use the version of the program that made it"
+    )]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A row holds something that this program did not write.
     #[error("a row of the database cannot be read")]
@@ -54,9 +58,14 @@ pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    migrations().run_direct(None, &mut connection, false).await?;
+    migrations()
+        .run_direct(None, &mut connection, false)
+        .await?;
     let id = store_id(&mut connection).await?;
-    let pool = SqlitePoolOptions::new().min_connections(0).max_connections(2).connect_lazy_with(options);
+    let pool = SqlitePoolOptions::new()
+        .min_connections(0)
+        .max_connections(2)
+        .connect_lazy_with(options);
     Ok((Reader { pool, id }, Writer { connection }))
 }
 
@@ -77,7 +86,9 @@ async fn store_id(connection: &mut SqliteConnection) -> Result<StoreId, StoreErr
         .bind(fresh)
         .execute(&mut *connection)
         .await?;
-    let bytes: Vec<u8> = sqlx::query_scalar("SELECT id FROM store").fetch_one(connection).await?;
+    let bytes: Vec<u8> = sqlx::query_scalar("SELECT id FROM store")
+        .fetch_one(connection)
+        .await?;
     Ok(StoreId::from_u128(rows::id_bits(&bytes)?))
 }
 

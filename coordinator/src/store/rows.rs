@@ -61,8 +61,9 @@ pub(super) fn id_bytes(bits: u128) -> Vec<u8> {
 }
 
 pub(super) fn id_bits(bytes: &[u8]) -> Result<u128, StoreError> {
-    let bytes: [u8; 16] =
-        bytes.try_into().map_err(|_| sqlx::Error::Decode("an id does not have 16 bytes".into()))?;
+    let bytes: [u8; 16] = bytes
+        .try_into()
+        .map_err(|_| sqlx::Error::Decode("an id does not have 16 bytes".into()))?;
     Ok(u128::from_be_bytes(bytes))
 }
 
@@ -71,7 +72,9 @@ fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: usize) -> Resul
 }
 
 fn status_of(name: &str) -> Result<JobStatus, StoreError> {
-    Ok(serde_json::from_value(serde_json::Value::String(name.to_owned()))?)
+    Ok(serde_json::from_value(serde_json::Value::String(
+        name.to_owned(),
+    ))?)
 }
 
 fn count(row: &SqliteRow, column: usize) -> Result<u32, StoreError> {
@@ -83,7 +86,12 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn insert_film(&mut self, film: &Film, key: Option<&str>, asked: &str) -> Result<(), StoreError> {
+    pub async fn insert_film(
+        &mut self,
+        film: &Film,
+        key: Option<&str>,
+        asked: &str,
+    ) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO films (id, film, submission_key, asked) VALUES (?, ?, ?, ?)")
             .bind(id_bytes(film.id.as_u128()))
             .bind(serde_json::to_string(film)?)
@@ -103,7 +111,13 @@ impl Rows<'_> {
             .bind(key)
             .fetch_optional(&mut *self.0)
             .await?;
-        row.map(|row| Ok((FilmId::from_u128(id_bits(row.try_get(0)?)?), row.try_get(1)?))).transpose()
+        row.map(|row| {
+            Ok((
+                FilmId::from_u128(id_bits(row.try_get(0)?)?),
+                row.try_get(1)?,
+            ))
+        })
+        .transpose()
     }
 
     /// A film.
@@ -122,23 +136,35 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn films(&mut self, before: Option<FilmId>, limit: u32) -> Result<Vec<FilmRow>, StoreError> {
+    pub async fn films(
+        &mut self,
+        before: Option<FilmId>,
+        limit: u32,
+    ) -> Result<Vec<FilmRow>, StoreError> {
         let before = before.map_or(u128::MAX, |id| id.as_u128());
-        let rows = sqlx::query("SELECT film, title FROM films WHERE id < ? ORDER BY id DESC LIMIT ?")
-            .bind(id_bytes(before))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.0)
-            .await?;
+        let rows =
+            sqlx::query("SELECT film, title FROM films WHERE id < ? ORDER BY id DESC LIMIT ?")
+                .bind(id_bytes(before))
+                .bind(i64::from(limit))
+                .fetch_all(&mut *self.0)
+                .await?;
         let mut films = Vec::with_capacity(rows.len());
         for row in rows {
             let film: Film = json(&row, 0)?;
             let jobs = self.job_ends(film.id).await?;
-            films.push(FilmRow { film, title: row.try_get(1)?, jobs });
+            films.push(FilmRow {
+                film,
+                title: row.try_get(1)?,
+                jobs,
+            });
         }
         Ok(films)
     }
 
-    async fn job_ends(&mut self, film: FilmId) -> Result<Vec<(JobStatus, Option<Timestamp>)>, StoreError> {
+    async fn job_ends(
+        &mut self,
+        film: FilmId,
+    ) -> Result<Vec<(JobStatus, Option<Timestamp>)>, StoreError> {
         let rows = sqlx::query("SELECT status, finished_at FROM jobs WHERE film = ?")
             .bind(id_bytes(film.as_u128()))
             .fetch_all(&mut *self.0)
@@ -180,7 +206,11 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn films_ended_before(&mut self, before: Timestamp, limit: u32) -> Result<Vec<FilmId>, StoreError> {
+    pub async fn films_ended_before(
+        &mut self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<FilmId>, StoreError> {
         let rows = sqlx::query(
             "SELECT film FROM jobs GROUP BY film \
              HAVING count(*) FILTER (WHERE status IN ('queued', 'running', 'retryable')) = 0 \
@@ -190,7 +220,9 @@ impl Rows<'_> {
         .bind(i64::from(limit))
         .fetch_all(&mut *self.0)
         .await?;
-        rows.iter().map(|row| Ok(FilmId::from_u128(id_bits(row.try_get(0)?)?))).collect()
+        rows.iter()
+            .map(|row| Ok(FilmId::from_u128(id_bits(row.try_get(0)?)?)))
+            .collect()
     }
 
     /// A job.
@@ -214,7 +246,10 @@ impl Rows<'_> {
             .bind(id_bytes(film.as_u128()))
             .fetch_all(&mut *self.0)
             .await?;
-        let mut jobs: Vec<Job> = rows.iter().map(|row| json(row, 0)).collect::<Result<_, _>>()?;
+        let mut jobs: Vec<Job> = rows
+            .iter()
+            .map(|row| json(row, 0))
+            .collect::<Result<_, _>>()?;
         jobs.sort_by_key(|job| (job.kind, job.scene, job.id));
         Ok(jobs)
     }
@@ -224,7 +259,9 @@ impl Rows<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn running_jobs(&mut self) -> Result<Vec<Job>, StoreError> {
-        let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'running'").fetch_all(&mut *self.0).await?;
+        let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'running'")
+            .fetch_all(&mut *self.0)
+            .await?;
         rows.iter().map(|row| json(row, 0)).collect()
     }
 
@@ -272,13 +309,20 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn retries_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<JobId>, StoreError> {
-        let rows = sqlx::query("SELECT id FROM jobs WHERE status = 'retryable' AND retry_at <= ? LIMIT ?")
-            .bind(now.as_millis())
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.0)
-            .await?;
-        rows.iter().map(|row| Ok(JobId::from_u128(id_bits(row.try_get(0)?)?))).collect()
+    pub async fn retries_due(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let rows =
+            sqlx::query("SELECT id FROM jobs WHERE status = 'retryable' AND retry_at <= ? LIMIT ?")
+                .bind(now.as_millis())
+                .bind(i64::from(limit))
+                .fetch_all(&mut *self.0)
+                .await?;
+        rows.iter()
+            .map(|row| Ok(JobId::from_u128(id_bits(row.try_get(0)?)?)))
+            .collect()
     }
 
     /// Jobs whose attempt must still be published, oldest first, at most `limit`, with their films.
@@ -286,13 +330,18 @@ impl Rows<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn dispatches_due(&mut self, limit: u32) -> Result<Vec<(FilmId, JobId)>, StoreError> {
-        let rows = sqlx::query("SELECT film, id FROM jobs WHERE dispatch_due = 1 ORDER BY queued_at LIMIT ?")
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.0)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT film, id FROM jobs WHERE dispatch_due = 1 ORDER BY queued_at LIMIT ?",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.0)
+        .await?;
         rows.iter()
             .map(|row| {
-                Ok((FilmId::from_u128(id_bits(row.try_get(0)?)?), JobId::from_u128(id_bits(row.try_get(1)?)?)))
+                Ok((
+                    FilmId::from_u128(id_bits(row.try_get(0)?)?),
+                    JobId::from_u128(id_bits(row.try_get(1)?)?),
+                ))
             })
             .collect()
     }
@@ -315,7 +364,9 @@ impl Rows<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn dispatch_all_again(&mut self) -> Result<u64, StoreError> {
-        let done = sqlx::query("UPDATE jobs SET dispatch_due = 1 WHERE status = 'queued'").execute(&mut *self.0).await?;
+        let done = sqlx::query("UPDATE jobs SET dispatch_due = 1 WHERE status = 'queued'")
+            .execute(&mut *self.0)
+            .await?;
         Ok(done.rows_affected())
     }
 
@@ -324,7 +375,11 @@ impl Rows<'_> {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn dispatch_stale_again(&mut self, now: Timestamp, after: Duration) -> Result<u64, StoreError> {
+    pub async fn dispatch_stale_again(
+        &mut self,
+        now: Timestamp,
+        after: Duration,
+    ) -> Result<u64, StoreError> {
         let done = sqlx::query(
             "UPDATE jobs SET dispatch_due = 1 WHERE status = 'queued' AND dispatch_due = 0 \
              AND ?1 - dispatched_at >= max(?2, dispatched_at - queued_at)",
@@ -350,7 +405,10 @@ impl Rows<'_> {
         .await?;
         rows.iter()
             .map(|row| {
-                let text = |column| row.try_get::<String, _>(column).map(serde_json::Value::String);
+                let text = |column| {
+                    row.try_get::<String, _>(column)
+                        .map(serde_json::Value::String)
+                };
                 let oldest: Option<i64> = row.try_get(4)?;
                 Ok(Waiting {
                     kind: serde_json::from_value(text(0)?)?,
@@ -368,11 +426,17 @@ impl Rows<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn artifacts_in_use(&mut self) -> Result<HashSet<Sha256>, StoreError> {
-        let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'completed'").fetch_all(&mut *self.0).await?;
+        let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'completed'")
+            .fetch_all(&mut *self.0)
+            .await?;
         let mut found = HashSet::new();
         for row in &rows {
             let job: Job = json(row, 0)?;
-            found.extend(job.completion().and_then(|done| done.outcome.product.artifact()).map(|file| file.sha256));
+            found.extend(
+                job.completion()
+                    .and_then(|done| done.outcome.product.artifact())
+                    .map(|file| file.sha256),
+            );
         }
         Ok(found)
     }
@@ -408,7 +472,12 @@ impl Rows<'_> {
                 .fetch_all(&mut *self.0)
                 .await?;
         rows.iter()
-            .map(|row| Ok((u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0), json(row, 1)?)))
+            .map(|row| {
+                Ok((
+                    u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0),
+                    json(row, 1)?,
+                ))
+            })
             .collect()
     }
 
@@ -417,9 +486,15 @@ impl Rows<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn paused_workers(&mut self) -> Result<HashSet<WorkerId>, StoreError> {
-        let rows = sqlx::query("SELECT worker FROM paused_workers").fetch_all(&mut *self.0).await?;
+        let rows = sqlx::query("SELECT worker FROM paused_workers")
+            .fetch_all(&mut *self.0)
+            .await?;
         rows.iter()
-            .map(|row| Ok(serde_json::from_value(serde_json::Value::String(row.try_get(0)?))?))
+            .map(|row| {
+                Ok(serde_json::from_value(serde_json::Value::String(
+                    row.try_get(0)?,
+                ))?)
+            })
             .collect()
     }
 
@@ -429,7 +504,9 @@ impl Rows<'_> {
     /// If the database fails.
     pub async fn set_paused(&mut self, worker: &WorkerId, paused: bool) -> Result<(), StoreError> {
         let sql = match paused {
-            true => sqlx::query("INSERT INTO paused_workers (worker) VALUES (?) ON CONFLICT DO NOTHING"),
+            true => {
+                sqlx::query("INSERT INTO paused_workers (worker) VALUES (?) ON CONFLICT DO NOTHING")
+            }
             false => sqlx::query("DELETE FROM paused_workers WHERE worker = ?"),
         };
         sql.bind(worker.as_str()).execute(&mut *self.0).await?;

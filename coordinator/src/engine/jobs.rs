@@ -1,0 +1,227 @@
+//! One event of one job, and what follows for its film.
+
+use std::collections::VecDeque;
+
+use shared::api::{FilmEvent, Happening};
+use shared::broker::Queue;
+use shared::ids::{FilmId, JobId};
+use shared::job::Product;
+use shared::protocol::{RunAttempt, ToWorker};
+use shared::time::Timestamp;
+
+use super::{After, Engine};
+use crate::core::decide::{Decision, Effect, Event, decide};
+use crate::core::job::Job;
+use crate::core::plan::{self, Film};
+use crate::effects;
+use crate::outbox::{Outgoing, Purpose};
+use crate::store::{DispatchMark, Rows, StoreError};
+use crate::views;
+
+impl Engine {
+    /// Lets an event happen to a job, and then all that follows from it in its film.
+    pub(super) async fn happen(
+        &mut self,
+        rows: &mut Rows<'_>,
+        job: Job,
+        event: Event,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let mut todo = VecDeque::from([(job, event)]);
+        while let Some((before, event)) = todo.pop_front() {
+            match decide(&before, &event, Timestamp::now(), &self.policy) {
+                Decision::Ignore(why) => {
+                    tracing::debug!(job.id = %before.id, ?why, "nothing follows from a report");
+                }
+                Decision::Answer(effects) => after.effects.extend(effects),
+                Decision::Change { job, effects } => {
+                    self.put(rows, &before, &job, &effects, after).await?;
+                    after.effects.extend(effects);
+                    if before.completion().is_none() && job.completion().is_some() {
+                        todo.extend(self.follow(rows, &job, after).await?);
+                    } else if job.status().is_final() && !before.status().is_final() {
+                        self.tell_end(rows, &job, after).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a job as it is now, and tells those who watch.
+    async fn put(
+        &self,
+        rows: &mut Rows<'_>,
+        before: &Job,
+        job: &Job,
+        effects: &[Effect],
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let is_dispatched = effects.contains(&Effect::Dispatch);
+        let mark = match (is_dispatched, job.status()) {
+            (true, _) => DispatchMark::Due,
+            (false, shared::job::JobStatus::Queued) => DispatchMark::Keep,
+            (false, _) => DispatchMark::NotDue,
+        };
+        rows.put_job(job, mark).await?;
+        after.changed(job);
+        if is_dispatched {
+            after.dispatches.entry(job.film).or_default().push(job.id);
+        }
+        if views::is_visible(before, job) {
+            tracing::info!(
+                job.id = %job.id, film.id = %job.film, job.kind = %job.kind, status = %job.status(),
+                attempt = %job.attempt, "job is {}", job.status()
+            );
+            self.tell(
+                rows,
+                job.film,
+                Happening::JobChanged {
+                    job: Box::new(views::job(job)),
+                },
+                after,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// A job has just been completed: the jobs that follow from it, and those that it unblocks.
+    async fn follow(
+        &self,
+        rows: &mut Rows<'_>,
+        done: &Job,
+        after: &mut After,
+    ) -> Result<Vec<(Job, Event)>, StoreError> {
+        if let Some(Product::Story { story }) = done.completion().map(|done| &done.outcome.product)
+            && let Some(film) = rows.film(done.film).await?
+        {
+            rows.set_title(film.id, &story.title).await?;
+            for job in plan::jobs_of_story(&film, story, &mut JobId::generate) {
+                rows.put_job(&job, DispatchMark::NotDue).await?;
+            }
+            let scenes = u32::try_from(story.scenes.len()).unwrap_or(u32::MAX);
+            self.tell(
+                rows,
+                film.id,
+                Happening::StoryWritten {
+                    title: story.title.clone(),
+                    scenes,
+                },
+                after,
+            )
+            .await?;
+        }
+        let jobs = rows.jobs_of(done.film).await?;
+        let free = plan::unblocked(&jobs);
+        if free.is_empty() {
+            self.tell_end_of(rows, done.film, &jobs, after).await?;
+        }
+        Ok(jobs
+            .into_iter()
+            .filter(|job| free.contains(&job.id))
+            .map(|job| (job, Event::Unblocked))
+            .collect())
+    }
+
+    async fn tell_end(
+        &self,
+        rows: &mut Rows<'_>,
+        job: &Job,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        // A cancelled film is told once, by whoever cancels its jobs.
+        if job.status() == shared::job::JobStatus::Cancelled {
+            return Ok(());
+        }
+        let jobs = rows.jobs_of(job.film).await?;
+        self.tell_end_of(rows, job.film, &jobs, after).await
+    }
+
+    async fn tell_end_of(
+        &self,
+        rows: &mut Rows<'_>,
+        film: FilmId,
+        jobs: &[Job],
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        match views::end_of(jobs) {
+            Some(end) => {
+                tracing::info!(film.id = %film, "film has ended: {}", end.name());
+                self.tell(rows, film, end, after).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps an event of a film and tells it to those who watch.
+    pub(super) async fn tell(
+        &self,
+        rows: &mut Rows<'_>,
+        film: FilmId,
+        what: Happening,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let event = FilmEvent {
+            film,
+            at: Timestamp::now(),
+            what,
+        };
+        let number = rows.append_event(&event).await?;
+        after.event(Some(number), event);
+        Ok(())
+    }
+
+    /// Makes the messages for all attempts that were queued in this transaction, each film read once.
+    pub(super) async fn prepare_dispatches(
+        &mut self,
+        rows: &mut Rows<'_>,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        // Until it is sure that nobody else reads the reports, nothing goes out; the next tick finds what is due.
+        if !*self.shared.is_reader.borrow() {
+            after.dispatches.clear();
+            return Ok(());
+        }
+        for (film, ids) in std::mem::take(&mut after.dispatches) {
+            let Some(film) = rows.film(film).await? else {
+                continue;
+            };
+            let jobs = rows.jobs_of(film.id).await?;
+            for job in jobs
+                .iter()
+                .filter(|job| ids.contains(&job.id) && !self.dispatching.contains(&job.id))
+            {
+                if job.status() == shared::job::JobStatus::Queued {
+                    after.outgoing.extend(self.attempt_of(&film, &jobs, job));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn attempt_of(&self, film: &Film, jobs: &[Job], job: &Job) -> Option<Outgoing> {
+        let Some(payload) = plan::payload(film, jobs, job) else {
+            tracing::error!(job.id = %job.id, "a queued job lacks what it should be given; it stays queued");
+            return None;
+        };
+        let attempt = RunAttempt {
+            film: film.id,
+            job: job.id,
+            attempt: job.attempt,
+            take: job.take,
+            profile: job.profile.clone(),
+            time_limit: self.shared.settings.time_limits.of(job.kind),
+            earlier: job.earlier_runs(),
+            payload,
+        };
+        Some(Outgoing {
+            to: Queue::Jobs(job.kind, job.profile.clone()).into(),
+            message: effects::durable(
+                self.shared.reader.id(),
+                ToWorker::RunAttempt(Box::new(attempt)),
+            ),
+            purpose: Purpose::Dispatch(job.id),
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! The one writer: takes what happens, many at a time, decides, stores it in one transaction, and lets follow what must.
+//!
+//! Load the job, decide, store the state together with what must be sent, commit, then act. A delivery is acked, a request is
+//! answered and a message is published only after the commit that it rests on.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use shared::artifacts::ArtifactStore;
+use shared::broker::Delivery;
+use shared::failure::Failure;
+use shared::film::FilmRequest;
+use shared::ids::{BootId, FilmId, JobId, StoreId, WorkerId};
+use shared::protocol::ToCoordinator;
+use shared::time::Timestamp;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::{AskError, Numbered, SubmissionKey, Submitted};
+use crate::core::decide::{Effect, Policy};
+use crate::effects;
+use crate::live::Live;
+use crate::outbox::{Outgoing, Purpose};
+use crate::settings::CoordinatorSettings;
+use crate::store::{Reader, Rows, StoreError, Writer};
+
+mod after;
+mod asks;
+mod due;
+mod jobs;
+mod reports;
+
+use after::{After, Known};
+
+/// Most inputs in one transaction.
+const BATCH: usize = 256;
+
+/// Something that the engine must take note of.
+pub(crate) enum Input {
+    /// A worker's message, what the check of its product's file found, and its delivery.
+    Report {
+        store: Option<StoreId>,
+        message: ToCoordinator,
+        verdict: Result<(), Failure>,
+        delivery: Option<Delivery>,
+    },
+    /// A film that came over AMQP.
+    Submission {
+        request: Box<FilmRequest>,
+        delivery: Delivery,
+    },
+    /// Somebody asks for something.
+    Ask(Ask),
+    /// An attempt was published, or (`at` is none) could not be.
+    Dispatched { job: JobId, at: Option<Timestamp> },
+    /// A probe did not get out.
+    ProbeLost(u64),
+    /// Look what is due.
+    Tick,
+    /// Publish queued attempts again that have waited for long.
+    Sweep,
+    /// Tell all workers what waits.
+    Hint,
+}
+
+/// What can be asked for, and where the answer goes. No answer means that the store failed.
+pub(crate) enum Ask {
+    Submit {
+        request: Box<FilmRequest>,
+        key: Option<SubmissionKey>,
+        reply: Reply<Submitted>,
+    },
+    CancelFilm {
+        film: FilmId,
+        reply: Reply<()>,
+    },
+    RetryFilm {
+        film: FilmId,
+        reply: Reply<()>,
+    },
+    RetryJob {
+        job: JobId,
+        reply: Reply<()>,
+    },
+    DeleteFilm {
+        film: FilmId,
+        reply: Reply<()>,
+    },
+    PauseWorker {
+        worker: WorkerId,
+        paused: bool,
+        reply: Reply<()>,
+    },
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, AskError>>;
+
+/// What the engine shares with the rest of the coordinator.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<CoordinatorSettings>,
+    pub(crate) reader: Reader,
+    pub(crate) artifacts: ArtifactStore,
+    pub(crate) live: Arc<Mutex<Live>>,
+    pub(crate) events: broadcast::Sender<Numbered>,
+    /// This life of the coordinator.
+    pub(crate) boot: BootId,
+    /// Whether a probe of ours has come back since the connection was made: then it is we who read the reports.
+    pub(crate) is_reader: Arc<watch::Sender<bool>>,
+}
+
+impl Shared {
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The engine's own state.
+pub(crate) struct Engine {
+    shared: Shared,
+    policy: Policy,
+    outbox: mpsc::UnboundedSender<Outgoing>,
+    /// Jobs whose attempt is on its way out, so that a tick does not send it twice.
+    dispatching: HashSet<JobId>,
+}
+
+impl Engine {
+    pub(crate) fn new(shared: Shared, outbox: mpsc::UnboundedSender<Outgoing>) -> Self {
+        let policy = Policy {
+            retry: shared.settings.retry.clone(),
+        };
+        Self {
+            shared,
+            policy,
+            outbox,
+            dispatching: HashSet::new(),
+        }
+    }
+
+    /// Works until the last call, and then until all that is there is done; then closes the database.
+    pub(crate) async fn run(
+        mut self,
+        mut writer: Writer,
+        mut inputs: mpsc::Receiver<Input>,
+        last_call: CancellationToken,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = last_call.cancelled(), if !inputs.is_closed() => {
+                    inputs.close();
+                    continue;
+                }
+                taken = inputs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+            }
+            let mut after = After::default();
+            match self.store(&mut writer, &mut batch, &mut after).await {
+                Ok(()) => after.carry_out(&mut self).await,
+                Err(error) => {
+                    let chain = shared::failure::chain(&error);
+                    tracing::error!(
+                        error = chain,
+                        "nothing can be stored (is the disk full?); trying again"
+                    );
+                    after.give_up().await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        if let Err(error) = writer.close().await {
+            tracing::error!(
+                error = shared::failure::chain(&error),
+                "the database was not closed in order"
+            );
+        }
+    }
+
+    async fn store(
+        &mut self,
+        writer: &mut Writer,
+        batch: &mut Vec<Input>,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let mut inputs = batch.drain(..);
+        let stored = self.store_all(writer, &mut inputs, after).await;
+        inputs.for_each(|input| after.put_off(input));
+        stored
+    }
+
+    async fn store_all(
+        &mut self,
+        writer: &mut Writer,
+        inputs: &mut (impl Iterator<Item = Input> + Send),
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let mut transaction = writer.begin().await?;
+        let mut rows = Rows(&mut transaction);
+        for input in inputs {
+            self.apply(&mut rows, input, after).await?;
+        }
+        self.prepare_dispatches(&mut rows, after).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn apply(
+        &mut self,
+        rows: &mut Rows<'_>,
+        input: Input,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        match input {
+            Input::Report {
+                store,
+                message,
+                verdict,
+                delivery,
+            } => {
+                // It is acked, or goes back, whatever becomes of it: so it must be noted first.
+                after.deliveries.extend(delivery);
+                self.report(rows, store, message, verdict, after).await
+            }
+            Input::Submission { request, delivery } => {
+                self.submission(rows, *request, delivery, after).await
+            }
+            Input::Ask(ask) => self.ask(rows, ask, after).await,
+            Input::Dispatched { job, at } => {
+                self.dispatching.remove(&job);
+                match at {
+                    Some(at) => rows.mark_dispatched(job, at).await,
+                    None => Ok(()),
+                }
+            }
+            Input::ProbeLost(number) => {
+                self.shared.live().leases.probe_lost(number);
+                Ok(())
+            }
+            Input::Tick => self.tick(rows, after).await,
+            Input::Sweep => self.sweep(rows).await,
+            Input::Hint => self.hint(rows, after).await,
+        }
+    }
+
+    fn carry(&mut self, effect: Effect) {
+        if let Some(outgoing) =
+            effects::outgoing(effect, self.shared.reader.id(), self.shared.settings.lease)
+        {
+            self.send(outgoing);
+        }
+    }
+
+    fn send(&mut self, outgoing: Outgoing) {
+        if let Purpose::Dispatch(job) = outgoing.purpose {
+            self.dispatching.insert(job);
+        }
+        // The outbox ends after the engine.
+        let _ = self.outbox.send(outgoing);
+    }
+
+    fn learn(&mut self, known: Vec<Known>, now: Timestamp) {
+        let mut live = self.shared.live();
+        for fact in known {
+            match fact {
+                Known::Current {
+                    job,
+                    run: Some(run),
+                } => {
+                    if live.leases.get(job).is_none_or(|lease| lease.run != run) {
+                        live.leases.begin(run, now);
+                        live.progress.remove(&job);
+                    }
+                }
+                Known::Current { job, run: None } => {
+                    live.leases.end(job);
+                    live.progress.remove(&job);
+                }
+                Known::Progress { job, progress } => drop(live.progress.insert(job, progress)),
+                Known::Worker(state) => live.fleet.heard(*state, now),
+                Known::Paused {
+                    worker,
+                    paused: true,
+                } => drop(live.paused.insert(worker)),
+                Known::Paused {
+                    worker,
+                    paused: false,
+                } => drop(live.paused.remove(&worker)),
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Reports of workers.
+
+use std::time::Duration;
+
+use shared::artifact::Artifact;
+use shared::artifacts::{ArtifactError, ArtifactStore};
+use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
+use shared::failure::{Failure, FailureKind};
+use shared::ids::StoreId;
+use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{PREFETCH, REFUSED_PAUSE, park};
+use crate::engine::Input;
+
+/// Reads the reports until told to stop.
+pub(crate) async fn run(
+    broker: SharedBroker,
+    artifacts: ArtifactStore,
+    engine: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) {
+    let checks = TaskTracker::new();
+    let read = async {
+        loop {
+            match broker
+                .subscribe(
+                    &Queue::Reports,
+                    ReadOptions {
+                        prefetch: PREFETCH,
+                        priority: 0,
+                    },
+                )
+                .await
+            {
+                Ok(subscription) => read(&broker, &artifacts, &engine, &checks, subscription).await,
+                Err(SubscribeError::Disconnected(_)) => {}
+                Err(SubscribeError::Refused(reason)) => {
+                    tracing::error!(reason, "the queue of reports cannot be read");
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(read).await;
+    checks.close();
+    checks.wait().await;
+}
+
+async fn read(
+    broker: &SharedBroker,
+    artifacts: &ArtifactStore,
+    engine: &mpsc::Sender<Input>,
+    checks: &TaskTracker,
+    mut subscription: Box<dyn Subscription>,
+) {
+    while let Some(delivery) = subscription.next().await {
+        let envelope = match Envelope::<ToCoordinator>::from_json(&delivery.message.body) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                park(
+                    &**broker,
+                    Queue::Parked,
+                    delivery,
+                    &shared::failure::chain(&error),
+                )
+                .await;
+                continue;
+            }
+        };
+        let file = product_of(&envelope.message).cloned();
+        let report = Report {
+            store: envelope.store,
+            message: envelope.message,
+            delivery,
+        };
+        let taken = match file {
+            None => report.pass_on(engine, Ok(())).await,
+            // The check reads the whole file; meanwhile the run counts as alive, and other reports are read.
+            Some(file) => {
+                let alive = report.sign_of_life();
+                let (engine, artifacts) = (engine.clone(), artifacts.clone());
+                let passed = engine.send(alive).await.is_ok();
+                checks.spawn(async move {
+                    let verdict = check(&artifacts, &file).await;
+                    report.pass_on(&engine, verdict).await
+                });
+                passed
+            }
+        };
+        if !taken {
+            return;
+        }
+    }
+}
+
+struct Report {
+    store: Option<StoreId>,
+    message: ToCoordinator,
+    delivery: Delivery,
+}
+
+impl Report {
+    async fn pass_on(self, engine: &mpsc::Sender<Input>, verdict: Result<(), Failure>) -> bool {
+        let Self {
+            store,
+            message,
+            delivery,
+        } = self;
+        engine
+            .send(Input::Report {
+                store,
+                message,
+                verdict,
+                delivery: Some(delivery),
+            })
+            .await
+            .is_ok()
+    }
+
+    fn sign_of_life(&self) -> Input {
+        let message = match &self.message {
+            ToCoordinator::AttemptSucceeded(said) => {
+                ToCoordinator::AttemptProgress(AttemptProgress {
+                    run: said.run,
+                    worker: said.worker.clone(),
+                    phase: "checking".to_owned(),
+                    step: 1,
+                    steps: 1,
+                    expected_ms: None,
+                })
+            }
+            other => other.clone(),
+        };
+        Input::Report {
+            store: self.store,
+            message,
+            verdict: Ok(()),
+            delivery: None,
+        }
+    }
+}
+
+fn product_of(message: &ToCoordinator) -> Option<&Artifact> {
+    match message {
+        ToCoordinator::AttemptSucceeded(said) => said.outcome.product.artifact(),
+        ToCoordinator::AttemptStarted(_)
+        | ToCoordinator::AttemptProgress(_)
+        | ToCoordinator::AttemptFailed(_)
+        | ToCoordinator::AttemptReleased(_)
+        | ToCoordinator::WorkerState(_)
+        | ToCoordinator::Probe(_) => None,
+    }
+}
+
+/// Whether the file is there with its hash and size. A store that fails is asked again: the file may be fine.
+async fn check(artifacts: &ArtifactStore, file: &Artifact) -> Result<(), Failure> {
+    loop {
+        match artifacts.verify(file).await {
+            Ok(()) => return Ok(()),
+            Err(error @ (ArtifactError::Missing(_) | ArtifactError::Damaged(_))) => {
+                return Err(Failure::from_error(FailureKind::Transient, &error));
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = shared::failure::chain(&error),
+                    "a product cannot be checked; trying again"
+                );
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        }
+    }
+}

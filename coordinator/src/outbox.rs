@@ -1,0 +1,86 @@
+//! Publishes what the engine has decided, many at once, after it is stored.
+//!
+//! Attempts come from the store: a job whose `dispatch_due` is set is published until the broker has confirmed it, so that a
+//! crash between storing and publishing loses nothing. Answers to workers and to submitters are said once: whoever misses
+//! one asks again.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use shared::broker::{Address, Message, PublishError, SharedBroker};
+use shared::ids::JobId;
+use shared::time::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::engine::Input;
+
+/// Most publishes under way at once.
+const UNDER_WAY: usize = 256;
+
+/// Something to publish.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) to: Address,
+    pub(crate) message: Message,
+    pub(crate) purpose: Purpose,
+}
+
+/// What to do when it is out, or is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A job's attempt: tell the engine either way.
+    Dispatch(JobId),
+    /// A probe: tell the engine if it is lost.
+    Probe(u64),
+    /// An answer: if it is lost, it is asked for again.
+    Answer,
+}
+
+/// Publishes until the channel closes and everything is out or given up.
+pub(crate) async fn run(
+    broker: SharedBroker,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    engine: mpsc::WeakSender<Input>,
+) {
+    let mut under_way = FuturesUnordered::new();
+    let mut is_open = true;
+    while is_open || !under_way.is_empty() {
+        tokio::select! {
+            next = outgoing.recv(), if is_open && under_way.len() < UNDER_WAY => match next {
+                Some(Outgoing { to, message, purpose }) => {
+                    let broker = broker.clone();
+                    under_way.push(async move { (broker.publish(&to, message).await, to, purpose) });
+                }
+                None => is_open = false,
+            },
+            Some((result, to, purpose)) = under_way.next() => report(&engine, result, &to, purpose).await,
+        }
+    }
+}
+
+async fn report(
+    engine: &mpsc::WeakSender<Input>,
+    result: Result<(), PublishError>,
+    to: &Address,
+    purpose: Purpose,
+) {
+    let input = match (purpose, result) {
+        (Purpose::Dispatch(job), Ok(())) => Input::Dispatched {
+            job,
+            at: Some(Timestamp::now()),
+        },
+        (Purpose::Dispatch(job), Err(error)) => {
+            tracing::warn!(job.id = %job, %error, "an attempt could not be published yet");
+            Input::Dispatched { job, at: None }
+        }
+        (Purpose::Probe(number), Err(_)) => Input::ProbeLost(number),
+        (Purpose::Probe(_) | Purpose::Answer, Ok(())) => return,
+        (Purpose::Answer, Err(error)) => {
+            tracing::debug!(?to, %error, "an answer did not reach its reader");
+            return;
+        }
+    };
+    // When the coordinator shuts down, the engine ends first: the store knows what is still due.
+    if let Some(engine) = engine.upgrade() {
+        let _ = engine.send(input).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! Wiring, supervision and the order of shutdown.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use shared::artifacts::ArtifactStore;
+use shared::broker::SharedBroker;
+use shared::ids::BootId;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::coordinator::Coordinator;
+use crate::engine::{Engine, Shared};
+use crate::live::Live;
+use crate::lock::DataDir;
+use crate::maintenance::AnotherCoordinator;
+use crate::settings::CoordinatorSettings;
+use crate::store::{self, Rows, StoreError};
+use crate::{api, intake, maintenance, outbox};
+
+/// Inputs that may wait for the engine.
+const INPUTS: usize = 1_024;
+/// Events that a watcher may be behind before it reads the store again.
+const EVENTS: usize = 1_024;
+
+/// Why a coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its folder cannot be used.
+    #[error("the data folder {path} cannot be used; choose another one or make it writable")]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another coordinator has its folder.
+    #[error("another process uses the data folder {0}; stop it, or choose another folder")]
+    InUse(PathBuf),
+    /// The store cannot be opened.
+    #[error("the database in the data folder cannot be used")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; choose another address, or stop what listens there")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A coordinator at work.
+#[derive(Debug)]
+pub struct Running {
+    /// Its face.
+    pub coordinator: Coordinator,
+    /// Where its HTTP API listens.
+    pub address: SocketAddr,
+    /// Nothing new comes in.
+    stop: CancellationToken,
+    /// The engine takes what is there and ends.
+    last_call: CancellationToken,
+    intake: TaskTracker,
+    engine: JoinHandle<()>,
+    outbox: JoinHandle<()>,
+    watch: JoinHandle<Result<(), AnotherCoordinator>>,
+    _data_dir: DataDir,
+}
+
+/// Starts a coordinator: reads its store and carries on where the last one stopped.
+///
+/// # Errors
+/// If its folder, its store or its address cannot be used.
+pub async fn start(
+    settings: CoordinatorSettings,
+    broker: SharedBroker,
+    artifacts: ArtifactStore,
+) -> Result<Running, StartError> {
+    let data_dir = DataDir::take(&settings.data_dir)?;
+    let (reader, mut writer) = store::open(&data_dir.path.join("callsheet.db")).await?;
+    let live = recover(&mut writer, &settings).await?;
+    let unusable = |source| StartError::Listen {
+        address: settings.listen,
+        source,
+    };
+    let listener = TcpListener::bind(settings.listen).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+
+    let shared = Shared {
+        settings: Arc::new(settings),
+        reader,
+        artifacts: artifacts.clone(),
+        live: Arc::new(Mutex::new(live)),
+        events: broadcast::channel(EVENTS).0,
+        boot: BootId::generate(),
+        is_reader: Arc::new(watch::channel(false).0),
+    };
+    let (inputs, engine_inputs) = mpsc::channel(INPUTS);
+    let (outgoing, outbox_inputs) = mpsc::unbounded_channel();
+    let coordinator = Coordinator::new(shared.clone(), inputs.clone(), broker.clone());
+    let stop = CancellationToken::new();
+    let intake = TaskTracker::new();
+
+    let last_call = CancellationToken::new();
+    let engine = Engine::new(shared.clone(), outgoing);
+    let engine = tokio::spawn(engine.run(writer, engine_inputs, last_call.clone()));
+    let outbox = tokio::spawn(outbox::run(
+        broker.clone(),
+        outbox_inputs,
+        inputs.downgrade(),
+    ));
+    let watch = tokio::spawn(maintenance::watch(shared.clone(), broker.clone()));
+    intake.spawn(intake::reports::run(
+        broker.clone(),
+        artifacts,
+        inputs.clone(),
+        stop.clone(),
+    ));
+    let is_reader = shared.is_reader.subscribe();
+    intake.spawn(intake::submissions::run(
+        broker,
+        is_reader,
+        inputs.clone(),
+        stop.clone(),
+    ));
+    intake.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(maintenance::clock(shared.clone(), inputs.clone())),
+    );
+    intake.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(maintenance::retention(shared, inputs)),
+    );
+    intake.spawn(api::serve(
+        listener,
+        api::router(coordinator.clone(), api::Options::for_address(address)),
+        stop.clone(),
+    ));
+    intake.close();
+    Ok(Running {
+        coordinator,
+        address,
+        stop,
+        last_call,
+        intake,
+        engine,
+        outbox,
+        watch,
+        _data_dir: data_dir,
+    })
+}
+
+/// What the living must know of the store: leases of running jobs begin afresh, queued attempts are published again.
+async fn recover(
+    writer: &mut store::Writer,
+    settings: &CoordinatorSettings,
+) -> Result<Live, StoreError> {
+    let mut transaction = writer.begin().await?;
+    let mut rows = Rows(&mut transaction);
+    let mut live = Live::new(settings.lease, rows.paused_workers().await?);
+    for job in rows.running_jobs().await? {
+        if let Some(grant) = job.current() {
+            live.leases
+                .begin(job.run_ref(grant), shared::time::Timestamp::now());
+        }
+    }
+    let queued = rows.dispatch_all_again().await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    tracing::info!(
+        queued,
+        running = live.leases.iter().count(),
+        "the store was read"
+    );
+    Ok(live)
+}
+
+impl Running {
+    /// Resolves if the coordinator can no longer do its work: another one serves the same virtual host.
+    ///
+    /// # Errors
+    /// Always, with the reason, when it resolves.
+    pub async fn failed(&mut self) -> Result<std::convert::Infallible, AnotherCoordinator> {
+        match (&mut self.watch).await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: nothing new comes in, what came in is stored, what was stored goes out.
+    pub async fn shutdown(self) {
+        self.watch.abort();
+        self.stop.cancel();
+        self.intake.wait().await;
+        let reader = self.coordinator.reader().clone();
+        self.last_call.cancel();
+        for task in [self.engine, self.outbox] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the coordinator did not end in order");
+            }
+        }
+        reader.close().await;
+    }
+}

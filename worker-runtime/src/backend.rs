@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use shared::artifacts::ArtifactStore;
-use shared::failure::Failure;
+use shared::failure::{Failure, FailureKind};
 use shared::job::Outcome;
 use shared::profile::Profile;
 use shared::protocol::{Resident, RunAttempt};
 use tokio_util::sync::CancellationToken;
+
+use crate::journal::NoteWriter;
 
 /// Something that does the work of one or more profiles: an inference server, a render server, or code in this process.
 #[async_trait]
@@ -57,6 +59,21 @@ pub struct AttemptContext {
     pub cancelled: CancellationToken,
     /// Where progress is told.
     pub progress: Progress,
+    /// What was written down about this job and take, by this run and by earlier ones at this worker.
+    pub notebook: Notebook,
+}
+
+impl AttemptContext {
+    /// A context that nobody listens to and that keeps its notes only in memory, to run a backend by itself.
+    pub fn detached(artifacts: ArtifactStore, scratch: PathBuf) -> Self {
+        Self {
+            artifacts,
+            scratch,
+            cancelled: CancellationToken::new(),
+            progress: Progress::channel().0,
+            notebook: Notebook::default(),
+        }
+    }
 }
 
 /// How far an attempt is. Telling is cheap: only the latest word is sent on, a few times a second at most.
@@ -90,5 +107,41 @@ impl Progress {
             step,
             steps,
         });
+    }
+}
+
+/// Where a backend writes down its own name for the work of a job and take, before it submits that work, so that the work is
+/// found again and not paid for twice.
+#[derive(Debug, Clone, Default)]
+pub struct Notebook {
+    earlier: Option<String>,
+    writer: Option<NoteWriter>,
+}
+
+impl Notebook {
+    pub(crate) fn new(earlier: Option<String>, writer: NoteWriter) -> Self {
+        Self {
+            earlier,
+            writer: Some(writer),
+        }
+    }
+
+    /// The last note of an earlier run of the same job and take at this worker.
+    pub fn earlier(&self) -> Option<&str> {
+        self.earlier.as_deref()
+    }
+
+    /// Writes a note in the place of this run's last one. When this returns, the note is on disk.
+    ///
+    /// # Errors
+    /// A transient failure, if the disk did not take it: do not submit the work then.
+    pub async fn write(&self, note: &str) -> Result<(), Failure> {
+        let Some(writer) = &self.writer else {
+            return Ok(());
+        };
+        writer
+            .write(note)
+            .await
+            .map_err(|error| Failure::from_error(FailureKind::Transient, &error))
     }
 }

@@ -1,3 +1,26 @@
 //! Everything a worker is, except the work: taking attempts, asking for the grant, reports, leases, drain.
+//!
+//! A worker program brings its backends and calls [`run`]. What a run goes through is told in `ask` (from delivery to grant)
+//! and `attempt` (from grant to report); when queues are open is decided in `tap`.
 
+mod ask;
+mod attempt;
 pub mod backend;
+mod heartbeat;
+mod host;
+mod inbox;
+mod journal;
+mod offers;
+mod progress;
+mod readiness;
+mod report;
+mod runs;
+mod runtime;
+pub mod settings;
+pub mod shutdown;
+mod slots;
+mod tap;
+mod worker;
+
+pub use self::journal::JournalError;
+pub use self::runtime::{WorkerError, run};

@@ -1,0 +1,185 @@
+//! From a delivery to its grant: nothing costly begins before the coordinator has said so.
+//!
+//! A run that asks does not depend on its delivery: when the connection is lost meanwhile, the message comes again, to
+//! someone, and is asked for under another run id; whichever run is granted, the other is denied.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::broker::{Delivery, Message, Queue};
+use shared::failure::{Failure, FailureKind, chain};
+use shared::ids::{RunId, StoreId};
+use shared::protocol::{
+    AttemptFailed, AttemptReleased, AttemptStarted, DenyReason, Envelope, ReleaseReason,
+    RunAttempt, RunRef, ToCoordinator, ToWorker,
+};
+use shared::time::Timestamp;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use crate::attempt::Granted;
+use crate::backend::Progress;
+use crate::journal::{JournalError, Taken};
+use crate::progress;
+use crate::runs::{Answer, Run};
+use crate::worker::Worker;
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// The run may begin. The delivery is still to be acked.
+    Granted(Box<Granted>, Delivery),
+    /// There is nothing to run; the delivery is settled.
+    Nothing,
+}
+
+/// Asks whether the attempt in this delivery may begin here, until there is an answer or the worker goes away.
+///
+/// # Errors
+/// If nothing can be written down; the delivery went back to its queue.
+pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Asked, JournalError> {
+    let (attempt, store) = match read(&delivery) {
+        Ok(read) => read,
+        Err(reason) => {
+            worker.park(delivery, &reason).await;
+            return Ok(Asked::Nothing);
+        }
+    };
+    worker.heard_of(store);
+    let run = Run {
+        of: RunRef {
+            job: attempt.job,
+            attempt: attempt.attempt,
+            run: RunId::generate(),
+        },
+        take: attempt.take,
+        store,
+    };
+    if let Some((living, step)) = worker.runs.at_work_on(attempt.job, attempt.take) {
+        // The coordinator gave that run up for its silence. It speaks before the new one asks, so that it keeps its place and
+        // the new one is denied.
+        progress::say(worker, living, step).await;
+    }
+    let taken = Taken {
+        run: run.of,
+        take: run.take,
+        store,
+        at: Timestamp::now(),
+    };
+    if let Err(error) = worker.journal.taken(taken).await {
+        delivery.requeue().await;
+        return Err(error);
+    }
+    let (progress, steps) = Progress::channel();
+    let (guard, answered) = worker.runs.enter(run, steps.clone());
+    let answer = tokio::select! {
+        answer = answer(worker, run, answered) => Some(answer),
+        () = worker.draining() => None,
+    };
+    match answer {
+        Some(Answer::Granted(lease)) => Ok(Asked::Granted(
+            Box::new(Granted {
+                run,
+                attempt,
+                lease,
+                granted_at: Instant::now(),
+                progress,
+                steps,
+                guard,
+            }),
+            delivery,
+        )),
+        Some(Answer::Denied(reason)) => {
+            tracing::debug!(job.id = %run.of.job, attempt = %run.of.attempt, ?reason, "denied");
+            delivery.ack().await;
+            worker.journal.forgotten(run.of.run).await;
+            Ok(Asked::Nothing)
+        }
+        Some(Answer::Cancelled(reason)) => {
+            delivery.ack().await;
+            let cancelled = cancelled_before_it_began(worker, run, reason);
+            worker.reporter.report(run.of.run, store, cancelled).await;
+            Ok(Asked::Nothing)
+        }
+        None => {
+            delivery.requeue().await;
+            // The grant may be on its way: the coordinator must not wait for a run that will not begin.
+            let released = released(worker, run, ReleaseReason::Drain);
+            worker.reporter.report(run.of.run, store, released).await;
+            Ok(Asked::Nothing)
+        }
+    }
+}
+
+/// The report of a run that is given back.
+pub(crate) fn released(worker: &Worker, run: Run, reason: ReleaseReason) -> ToCoordinator {
+    ToCoordinator::AttemptReleased(AttemptReleased {
+        run: run.of,
+        worker: worker.me.clone(),
+        reason,
+    })
+}
+
+fn cancelled_before_it_began(worker: &Worker, run: Run, reason: DenyReason) -> ToCoordinator {
+    let message = format!("cancelled before it began: {reason:?}");
+    ToCoordinator::AttemptFailed(AttemptFailed {
+        run: run.of,
+        worker: worker.me.clone(),
+        failure: Failure::new(FailureKind::Cancelled, message),
+    })
+}
+
+fn read(delivery: &Delivery) -> Result<(Box<RunAttempt>, Option<StoreId>), String> {
+    let envelope =
+        Envelope::<ToWorker>::from_json(&delivery.message.body).map_err(|error| chain(&error))?;
+    match envelope.message {
+        ToWorker::RunAttempt(attempt) => Ok((attempt, envelope.store)),
+        ToWorker::AttemptGranted(_)
+        | ToWorker::AttemptDenied(_)
+        | ToWorker::CancelAttempt(_)
+        | ToWorker::PauseWorker(_)
+        | ToWorker::BacklogHints(_) => {
+            Err("only attempts belong in a queue of attempts".to_owned())
+        }
+    }
+}
+
+async fn answer(worker: &Worker, run: Run, answered: oneshot::Receiver<Answer>) -> Answer {
+    tokio::select! {
+        biased;
+        answer = answered => match answer {
+            Ok(answer) => answer,
+            // The entry that holds the other end lives as long as its guard, which outlives this.
+            Err(_) => pending().await,
+        },
+        () = keep_asking(worker, run) => pending().await,
+    }
+}
+
+async fn keep_asking(worker: &Worker, run: Run) {
+    let mut pause = worker.config.ask_interval;
+    loop {
+        say_started(worker, run).await;
+        sleep(pause).await;
+        tracing::debug!(job.id = %run.of.job, attempt = %run.of.attempt, "no answer yet; asking again");
+        pause = next_pause(pause, worker.config.ask_interval_cap);
+    }
+}
+
+fn next_pause(pause: Duration, cap: Duration) -> Duration {
+    (2 * pause).min(cap)
+}
+
+async fn say_started(worker: &Worker, run: Run) {
+    let started = AttemptStarted {
+        run: run.of,
+        worker: worker.me.clone(),
+    };
+    // Asking again is a question of its own, not a repeat of the last one: whoever drops repeats must answer it.
+    let envelope = Envelope::new(run.store, ToCoordinator::AttemptStarted(started));
+    let message = Message::durable(envelope.message_id, envelope.to_json());
+    if let Err(error) = worker.broker.publish(&Queue::Reports.into(), message).await {
+        tracing::debug!(%error, "the question for a grant may not have arrived");
+    }
+}

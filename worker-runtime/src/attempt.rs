@@ -1,0 +1,251 @@
+//! From the grant to the report: the work itself, with its deadline, its progress and the orders to stop.
+
+use std::any::Any;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::failure::{Failure, FailureKind};
+use shared::job::Outcome;
+use shared::protocol::{AttemptFailed, AttemptSucceeded, ReleaseReason, RunAttempt, ToCoordinator};
+use tokio::sync::watch;
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::ask::released;
+use crate::backend::{AttemptContext, Notebook, Progress, Step};
+use crate::progress;
+use crate::runs::{Run, RunGuard, StopReason};
+use crate::slots::Slot;
+use crate::worker::Worker;
+
+/// How long the end of a backend's future is waited for once it is dropped.
+const DROP_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A run that may begin.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) run: Run,
+    pub(crate) attempt: Box<RunAttempt>,
+    pub(crate) lease: Duration,
+    pub(crate) granted_at: Instant,
+    pub(crate) progress: Progress,
+    pub(crate) steps: watch::Receiver<Step>,
+    pub(crate) guard: RunGuard,
+}
+
+/// How a run ended.
+enum End {
+    Succeeded(Outcome, Duration),
+    Failed(Failure),
+    Released(ReleaseReason),
+}
+
+/// Does the work and reports how it ended. The slot is free again once the report is written down.
+pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) {
+    let run = granted.run;
+    tracing::info!(job.id = %run.of.job, attempt = %run.of.attempt, profile = %granted.attempt.profile, "begins");
+    let end = work(worker, &granted).await;
+    log(run, &end);
+    let report = match end {
+        End::Succeeded(outcome, took) => {
+            ToCoordinator::AttemptSucceeded(Box::new(AttemptSucceeded {
+                run: run.of,
+                worker: worker.me.clone(),
+                outcome,
+                took,
+            }))
+        }
+        End::Failed(failure) => ToCoordinator::AttemptFailed(AttemptFailed {
+            run: run.of,
+            worker: worker.me.clone(),
+            failure,
+        }),
+        End::Released(reason) => released(worker, run, reason),
+    };
+    worker.reporter.report(run.of.run, run.store, report).await;
+    drop(granted.guard);
+    drop(slot);
+}
+
+fn log(run: Run, end: &End) {
+    let (job, attempt) = (run.of.job, run.of.attempt);
+    match end {
+        End::Succeeded(_, took) => {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(job.id = %job, attempt = %attempt, took_ms, "succeeded");
+        }
+        End::Failed(failure) => {
+            tracing::warn!(job.id = %job, attempt = %attempt, %failure, "failed");
+        }
+        End::Released(reason) => {
+            tracing::info!(job.id = %job, attempt = %attempt, ?reason, "given back");
+        }
+    }
+}
+
+async fn work(worker: &Arc<Worker>, granted: &Granted) -> End {
+    if let Some(adopted) = adopt(worker, granted.run).await {
+        return End::Succeeded(adopted.outcome, adopted.took);
+    }
+    let attempt = &granted.attempt;
+    let offer = worker.offer(attempt.payload.kind(), &attempt.profile);
+    let refusal = match offer {
+        None => Some(format!(
+            "worker {} does not offer {} for {} jobs",
+            worker.me.worker,
+            attempt.profile,
+            attempt.payload.kind()
+        )),
+        Some(offer) => offer.refusal.clone(),
+    };
+    match (offer, refusal) {
+        (Some(offer), None) => in_scratch_folder(worker, granted, offer.backend).await,
+        (_, refusal) => End::Failed(Failure::new(
+            FailureKind::Permanent,
+            refusal.unwrap_or_default(),
+        )),
+    }
+}
+
+/// The result of an earlier run of the same job and take here, if it is still there.
+async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
+    let success = worker.journal.success_of(run.of.job, run.take)?;
+    if let Some(artifact) = success.outcome.product.artifact()
+        && let Err(error) = worker.artifacts.verify(artifact).await
+    {
+        tracing::warn!(job.id = %run.of.job, %error, "an earlier result cannot be adopted; the work is done again");
+        return None;
+    }
+    tracing::info!(job.id = %run.of.job, take = %run.take, "adopted an earlier result");
+    Some(success)
+}
+
+async fn in_scratch_folder(worker: &Arc<Worker>, granted: &Granted, backend: usize) -> End {
+    let scratch = worker.scratch_root().join(granted.run.of.run.to_string());
+    if let Err(error) = tokio::fs::create_dir_all(&scratch).await {
+        return End::Failed(no_scratch(&scratch, &error));
+    }
+    let end = run_backend(worker, granted, backend, scratch.clone()).await;
+    if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
+        tracing::warn!(%error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
+    }
+    end
+}
+
+fn no_scratch(folder: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        FailureKind::Transient,
+        format!(
+            "cannot make the scratch folder {}: {error}",
+            folder.display()
+        ),
+    )
+}
+
+async fn run_backend(
+    worker: &Arc<Worker>,
+    granted: &Granted,
+    place: usize,
+    scratch: PathBuf,
+) -> End {
+    let run = granted.run;
+    let context = AttemptContext {
+        artifacts: worker.artifacts.clone(),
+        scratch,
+        cancelled: CancellationToken::new(),
+        progress: granted.progress.clone(),
+        notebook: Notebook::new(
+            worker.journal.note_of(run.of.job, run.take),
+            worker.journal.note_writer(run.of.run),
+        ),
+    };
+    let cancelled = context.cancelled.clone();
+    let _told = {
+        let (worker, steps, lease) = (Arc::clone(worker), granted.steps.clone(), granted.lease);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            progress::tell(&worker, run, steps, lease).await;
+        }))
+    };
+    let mut task = {
+        let backend = Arc::clone(&worker.backends[place]);
+        let attempt = granted.attempt.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            backend.run(&attempt, &context).await
+        }))
+    };
+    let end = tokio::select! {
+        biased;
+        ended = &mut task => of_backend(ended, granted),
+        reason = granted.guard.stop.stopped() => {
+            stop(worker, task, &cancelled).await;
+            of_stop(reason)
+        }
+        () = sleep_until(granted.granted_at + granted.attempt.time_limit) => {
+            stop(worker, task, &cancelled).await;
+            End::Failed(Failure::new(
+                FailureKind::TimedOut,
+                format!("ran longer than its limit of {} s", granted.attempt.time_limit.as_secs_f64()),
+            ))
+        }
+    };
+    if matches!(&end, End::Failed(failure) if failure.kind != FailureKind::Cancelled) {
+        worker.recheck[place].notify_one();
+    }
+    end
+}
+
+fn of_backend(ended: Result<Result<Outcome, Failure>, JoinError>, granted: &Granted) -> End {
+    let panic = match ended {
+        Ok(Ok(outcome)) => return End::Succeeded(outcome, granted.granted_at.elapsed()),
+        Ok(Err(failure)) => return End::Failed(failure),
+        Err(error) => error
+            .try_into_panic()
+            .map_or_else(|error| error.to_string(), |panic| text_of(panic.as_ref())),
+    };
+    // Transient: a panic tells nothing about the job itself, and another worker or the next try may do better. The number of
+    // tries is bounded all the same.
+    End::Failed(Failure::new(
+        FailureKind::Transient,
+        format!("the backend panicked: {panic}"),
+    ))
+}
+
+fn of_stop(reason: StopReason) -> End {
+    match reason {
+        StopReason::Drained => End::Released(ReleaseReason::Drain),
+        StopReason::Cancelled(why) => End::Failed(Failure::new(
+            FailureKind::Cancelled,
+            format!("cancelled by the coordinator: {why:?}"),
+        )),
+    }
+}
+
+/// Tells a backend to stop, and drops it when it takes too long about it.
+async fn stop(
+    worker: &Worker,
+    mut task: AbortOnDropHandle<Result<Outcome, Failure>>,
+    cancelled: &CancellationToken,
+) {
+    cancelled.cancel();
+    if timeout(worker.config.stop_timeout, &mut task)
+        .await
+        .is_err()
+    {
+        tracing::warn!("a backend did not stop when it was told to; it is dropped");
+        task.abort();
+        // A future that does not even yield cannot be dropped; nobody waits for it.
+        let _ = timeout(DROP_TIMEOUT, task).await;
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,84 @@
+//! What this worker is and does, said at each change and at intervals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::protocol::{ToCoordinator, Waiting, WorkerState};
+use tokio::time::sleep;
+
+use crate::host;
+use crate::worker::{Conditions, Worker};
+
+/// Changes within this time are told together.
+const GAP: Duration = Duration::from_millis(250);
+
+/// Tells it for as long as the worker lives.
+pub(crate) async fn tell(worker: Arc<Worker>) {
+    let host = host::name();
+    let mut conditions = worker.conditions.subscribe();
+    let mut runs = worker.runs.changes();
+    loop {
+        conditions.mark_unchanged();
+        runs.mark_unchanged();
+        say(&worker, &host).await;
+        sleep(GAP).await;
+        tokio::select! {
+            () = sleep(worker.config.state_interval.saturating_sub(GAP)) => {}
+            _ = conditions.changed() => {}
+            _ = runs.changed() => {}
+        }
+    }
+}
+
+/// Says it once.
+pub(crate) async fn say(worker: &Worker, host: &str) {
+    let state = state(worker, host);
+    worker
+        .mention(worker.store(), ToCoordinator::WorkerState(Box::new(state)))
+        .await;
+}
+
+fn state(worker: &Worker, host: &str) -> WorkerState {
+    let conditions = worker.conditions.borrow().clone();
+    WorkerState {
+        worker: worker.me.clone(),
+        host: host.to_owned(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        slots: worker.config.slots,
+        profiles: worker
+            .offers
+            .iter()
+            .map(|offer| offer.profile.clone())
+            .collect(),
+        waiting: waiting(worker, &conditions),
+        running: worker.runs.granted(),
+        devices: Vec::new(),
+        residents: worker
+            .backends
+            .iter()
+            .flat_map(|backend| backend.residents())
+            .collect(),
+        paused: conditions.paused,
+        draining: conditions.draining,
+    }
+}
+
+/// Which profiles are not taken, and why.
+fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
+    let why = |(place, offer): (usize, &crate::offers::Offer)| {
+        let for_now = || {
+            let backend = conditions.not_ready[offer.backend].as_ref();
+            let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
+            backend.or_else(|| conditions.blocked[place].clone())
+        };
+        let never = offer.refusal.is_some();
+        let reason = offer.refusal.clone().or_else(for_now)?;
+        Some(Waiting {
+            kind: offer.profile.kind,
+            profile: offer.profile.name.clone(),
+            never,
+            reason,
+        })
+    };
+    worker.offers.iter().enumerate().filter_map(why).collect()
+}

@@ -1,0 +1,119 @@
+//! How a run ended: written down first, then published until the broker has it, however long that takes.
+
+use std::time::Duration;
+
+use shared::broker::{Message, PublishError, Queue, SharedBroker};
+use shared::failure::{Failure, FailureKind};
+use shared::ids::{RunId, StoreId};
+use shared::protocol::{AttemptFailed, Envelope, ToCoordinator};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::journal::Journal;
+
+/// First pause after a report could not be published; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Sends reports. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    broker: SharedBroker,
+    journal: Journal,
+    pending: TaskTracker,
+    ended: CancellationToken,
+}
+
+impl Reporter {
+    /// A reporter that tries until `ended` fires.
+    pub(crate) fn new(broker: SharedBroker, journal: Journal, ended: CancellationToken) -> Self {
+        Self {
+            broker,
+            journal,
+            pending: TaskTracker::new(),
+            ended,
+        }
+    }
+
+    /// Writes down how a run ended and sees to it that the coordinator hears of it. Returns as soon as it is written down.
+    pub(crate) async fn report(&self, run: RunId, store: Option<StoreId>, message: ToCoordinator) {
+        let report = Envelope::new(store, message);
+        if let Err(error) = self
+            .journal
+            .ended(run, report.sent_at, report.clone())
+            .await
+        {
+            tracing::error!(
+                error = shared::failure::chain(&error),
+                "the report of a run could not be written down; it is published all the same"
+            );
+        }
+        self.publish(run, report);
+    }
+
+    /// Sees to it that the coordinator hears of a report that is written down already.
+    pub(crate) fn publish(&self, run: RunId, report: Envelope<ToCoordinator>) {
+        let this = self.clone();
+        let ended = self.ended.clone();
+        let publish = async move {
+            this.publish_until_confirmed(report).await;
+            this.journal.confirmed(run).await;
+        };
+        self.pending
+            .spawn(async move { ended.run_until_cancelled(publish).await });
+    }
+
+    /// Waits until nothing is left to publish.
+    pub(crate) async fn all_published(&self) {
+        self.pending.close();
+        self.pending.wait().await;
+    }
+
+    async fn publish_until_confirmed(&self, mut report: Envelope<ToCoordinator>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let message = Message::durable(report.message_id, report.to_json());
+            match self.broker.publish(&Queue::Reports.into(), message).await {
+                Ok(()) => return,
+                Err(PublishError::Refused(why)) => match refused(&report, &why) {
+                    Some(failed) => report = failed,
+                    None => {
+                        tracing::error!(%why, "the broker refuses a report; the lease of the run will expire");
+                        return;
+                    }
+                },
+                Err(
+                    error @ (PublishError::Unknown(_)
+                    | PublishError::Unroutable
+                    | PublishError::Full),
+                ) => {
+                    tracing::debug!(%error, "a report is published again");
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// A success that no broker takes, for its size, is a failure: to publish it for ever would help nobody.
+fn refused(report: &Envelope<ToCoordinator>, why: &str) -> Option<Envelope<ToCoordinator>> {
+    let ToCoordinator::AttemptSucceeded(success) = &report.message else {
+        return None;
+    };
+    tracing::error!(%why, "the broker refuses the report of a success");
+    let failure = Failure::new(
+        FailureKind::Permanent,
+        format!("the result cannot be reported: the broker refuses the message: {why}"),
+    );
+    let failed = AttemptFailed {
+        run: success.run,
+        worker: success.worker.clone(),
+        failure,
+    };
+    Some(Envelope::new(
+        report.store,
+        ToCoordinator::AttemptFailed(failed),
+    ))
+}

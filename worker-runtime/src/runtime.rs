@@ -1,0 +1,231 @@
+//! Starts the parts of a worker in order, and stops them in order.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shared::artifacts::ArtifactStore;
+use shared::broker::SharedBroker;
+use shared::ids::BootId;
+use shared::protocol::{ReleaseReason, ToCoordinator, WorkerRef};
+use shared::time::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ask::released;
+use crate::backend::Backend;
+use crate::journal::{Journal, JournalError, LeftOver, Taken};
+use crate::offers::{self, Offer};
+use crate::report::Reporter;
+use crate::runs::{Run, Runs, StopReason};
+use crate::settings::WorkerConfig;
+use crate::slots::Slots;
+use crate::worker::{Conditions, Worker, scratch_root};
+use crate::{heartbeat, host, inbox, journal, readiness, tap};
+
+/// How long a worker that stops goes on trying to deliver its last reports. What is left is delivered after its next start.
+const LAST_REPORTS: Duration = Duration::from_secs(10);
+
+/// Why a worker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Its settings, or those of its backends, are unusable.
+    #[error("the worker's settings are unusable: {}", .0.join("; "))]
+    Settings(Vec<String>),
+    /// Its journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its folder for scratch files cannot be emptied.
+    #[error("cannot empty the scratch folder {folder}")]
+    Scratch {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The broker does not let it read its own inbox.
+    #[error("the broker refuses the worker's inbox: {0}; check the permissions of its user")]
+    InboxRefused(String),
+    /// A part of it died: a mistake in this program.
+    #[error("a part of the worker died")]
+    Died(#[source] tokio::task::JoinError),
+}
+
+/// Runs a worker until `shutdown` fires and everything is finished or handed back. Dropping the future ends the worker as
+/// abruptly as a kill would; its journal brings it back.
+///
+/// # Errors
+/// If the worker cannot start, or cannot go on.
+pub async fn run(
+    backends: Vec<Arc<dyn Backend>>,
+    config: WorkerConfig,
+    broker: SharedBroker,
+    artifacts: ArtifactStore,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let offers = check(&backends, &config)?;
+    let journal = Journal::open(&config.data_dir.join("journal"), Timestamp::now()).await?;
+    let (journal, left_over, writer) = (journal.journal, journal.left_over, journal.writer);
+    empty_scratch(&config).await?;
+    let ended = CancellationToken::new();
+    let reporter = Reporter::new(Arc::clone(&broker), journal.clone(), ended.clone());
+    let worker = Arc::new(Worker {
+        me: WorkerRef {
+            worker: config.worker.clone(),
+            boot: BootId::generate(),
+        },
+        slots: Slots::new(config.slots),
+        runs: Arc::new(Runs::default()),
+        conditions: watch::Sender::new(Conditions {
+            paused: false,
+            draining: false,
+            inbox_open: false,
+            not_ready: vec![Some("is being prepared".to_owned()); backends.len()],
+            blocked: vec![None; offers.len()],
+        }),
+        recheck: backends.iter().map(|_| Notify::new()).collect(),
+        attempts: TaskTracker::new(),
+        store: Mutex::new(None),
+        ended: ended.clone(),
+        config,
+        broker,
+        artifacts,
+        backends,
+        offers,
+        journal,
+        reporter,
+    });
+    // Fires at the latest when this future is dropped.
+    let end = ended.drop_guard();
+    catch_up(&worker, left_over).await;
+    let result = live(&worker, shutdown).await;
+    drop(end);
+    drop(worker);
+    close(writer).await;
+    result
+}
+
+fn check(backends: &[Arc<dyn Backend>], config: &WorkerConfig) -> Result<Vec<Offer>, WorkerError> {
+    let offers = offers::offers(backends);
+    let mut problems = config.problems();
+    problems.extend(offers::repeated(&offers).into_iter().map(|(kind, profile)| {
+        format!("profile {profile} for {kind} jobs is offered by two backends: name one otherwise")
+    }));
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    match problems.is_empty() {
+        true => Ok(offers),
+        false => Err(WorkerError::Settings(problems)),
+    }
+}
+
+/// Scratch files of an earlier life are of no use: whatever was worth keeping is in the artifact store.
+async fn empty_scratch(config: &WorkerConfig) -> Result<(), WorkerError> {
+    let folder = scratch_root(config);
+    match tokio::fs::remove_dir_all(&folder).await {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(WorkerError::Scratch { folder, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells the coordinator what an earlier life could not.
+async fn catch_up(worker: &Worker, left_over: LeftOver) {
+    for (run, report) in left_over.reports {
+        worker.reporter.publish(run, report);
+    }
+    for Taken {
+        run, take, store, ..
+    } in left_over.unfinished
+    {
+        tracing::info!(job.id = %run.job, attempt = %run.attempt, "gives back what was begun before the restart");
+        let run = Run {
+            of: run,
+            take,
+            store,
+        };
+        let report: ToCoordinator = released(worker, run, ReleaseReason::Restarted);
+        worker.reporter.report(run.of.run, store, report).await;
+    }
+}
+
+/// Serves until it is told to stop and has stopped, or a part cannot go on.
+async fn live(worker: &Arc<Worker>, shutdown: CancellationToken) -> Result<(), WorkerError> {
+    let mut services = JoinSet::new();
+    services.spawn(inbox::serve(Arc::clone(worker)));
+    services.spawn({
+        let worker = Arc::clone(worker);
+        async move {
+            heartbeat::tell(worker).await;
+            Ok(())
+        }
+    });
+    for place in 0..worker.backends.len() {
+        let worker = Arc::clone(worker);
+        services.spawn(async move {
+            readiness::watch(worker, place).await;
+            Ok(())
+        });
+    }
+    let result = tokio::select! {
+        () = take_until(worker, &shutdown) => {
+            drain(worker).await;
+            Ok(())
+        }
+        Some(ended) = services.join_next() => ended.unwrap_or_else(|error| Err(WorkerError::Died(error))),
+    };
+    services.shutdown().await;
+    result
+}
+
+/// Takes attempts until it is told to stop, and then hands back what has not begun.
+async fn take_until(worker: &Arc<Worker>, shutdown: &CancellationToken) {
+    let mut taps = pin!(tap::serve(Arc::clone(worker)));
+    tokio::select! {
+        () = &mut taps => return,
+        () = shutdown.cancelled() => {}
+    }
+    tracing::info!(worker.id = %worker.me.worker, "drains: takes nothing more");
+    worker.set(|conditions| conditions.draining = true);
+    if timeout(worker.config.drain_timeout, taps).await.is_err() {
+        tracing::warn!("the broker does not answer; what has not begun comes back when it notices");
+    }
+}
+
+/// Waits for what runs, hands back what takes too long, and sees the last reports off.
+async fn drain(worker: &Worker) {
+    worker.attempts.close();
+    if timeout(worker.config.drain_timeout, worker.attempts.wait())
+        .await
+        .is_err()
+    {
+        worker.runs.stop_all(StopReason::Drained);
+        worker.attempts.wait().await;
+    }
+    if timeout(LAST_REPORTS, worker.reporter.all_published())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "some reports could not be delivered; they are delivered after the next start"
+        );
+    }
+    let host = host::name();
+    let farewell = heartbeat::say(worker, &host);
+    // With no broker there, nobody hears it.
+    let _ = timeout(journal::LAST_WRITES, farewell).await;
+}
+
+/// Waits until the journal is closed, so that the next worker can open it.
+async fn close(writer: JoinHandle<()>) {
+    if timeout(journal::LAST_WRITES, writer).await.is_err() {
+        tracing::warn!("the journal is still being written");
+    }
+}

@@ -1,0 +1,229 @@
+//! Settings of one worker.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::WorkerId;
+use shared::time::millis;
+
+/// Most attempts that one worker runs at once.
+const MAX_SLOTS: u32 = 1024;
+/// Shortest pause between two tries of anything: less would be a busy loop.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+
+/// Settings of one worker, without those of its backends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// The worker's name: unique among all workers, and the same after a restart.
+    pub worker: WorkerId,
+    /// Folder for the journal and the scratch files; made if it is not there. No other worker may use it.
+    pub data_dir: PathBuf,
+    /// Attempts that run at once. Default 1.
+    #[serde(default = "defaults::slots")]
+    pub slots: u32,
+    /// How long a worker that is told to stop waits for what runs before it hands it back. Default 30 s.
+    #[serde(
+        default = "defaults::drain_timeout",
+        rename = "drain_timeout_ms",
+        with = "millis"
+    )]
+    pub drain_timeout: Duration,
+    /// How long a backend has to stop an attempt that is not wanted any more before it is dropped. Default 1 s.
+    #[serde(
+        default = "defaults::stop_timeout",
+        rename = "stop_timeout_ms",
+        with = "millis"
+    )]
+    pub stop_timeout: Duration,
+    /// First pause before an unanswered question for a grant is asked again; it doubles. Default 1 s.
+    #[serde(
+        default = "defaults::ask_interval",
+        rename = "ask_interval_ms",
+        with = "millis"
+    )]
+    pub ask_interval: Duration,
+    /// Longest pause between two such questions. Default 5 s.
+    #[serde(
+        default = "defaults::ask_interval_cap",
+        rename = "ask_interval_cap_ms",
+        with = "millis"
+    )]
+    pub ask_interval_cap: Duration,
+    /// How often the worker says how it is when nothing changes. Default 5 s.
+    #[serde(
+        default = "defaults::state_interval",
+        rename = "state_interval_ms",
+        with = "millis"
+    )]
+    pub state_interval: Duration,
+    /// Pause before a backend that is not ready is asked again. Default 10 s.
+    #[serde(
+        default = "defaults::prepare_interval",
+        rename = "prepare_interval_ms",
+        with = "millis"
+    )]
+    pub prepare_interval: Duration,
+}
+
+mod defaults {
+    use std::time::Duration;
+
+    pub(super) const fn slots() -> u32 {
+        1
+    }
+    pub(super) const fn drain_timeout() -> Duration {
+        Duration::from_secs(30)
+    }
+    pub(super) const fn stop_timeout() -> Duration {
+        Duration::from_secs(1)
+    }
+    pub(super) const fn ask_interval() -> Duration {
+        Duration::from_secs(1)
+    }
+    pub(super) const fn ask_interval_cap() -> Duration {
+        Duration::from_secs(5)
+    }
+    pub(super) const fn state_interval() -> Duration {
+        Duration::from_secs(5)
+    }
+    pub(super) const fn prepare_interval() -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+impl WorkerConfig {
+    /// The defaults, for a worker of that name with that folder.
+    pub fn new(worker: WorkerId, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            worker,
+            data_dir: data_dir.into(),
+            slots: defaults::slots(),
+            drain_timeout: defaults::drain_timeout(),
+            stop_timeout: defaults::stop_timeout(),
+            ask_interval: defaults::ask_interval(),
+            ask_interval_cap: defaults::ask_interval_cap(),
+            state_interval: defaults::state_interval(),
+            prepare_interval: defaults::prepare_interval(),
+        }
+    }
+
+    /// Everything that makes these settings unusable, each with what would do.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !(1..=MAX_SLOTS).contains(&self.slots) {
+            problems.push(format!(
+                "slots = {}: 1 to {MAX_SLOTS} are possible",
+                self.slots
+            ));
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            problems.push("data_dir is empty: name a folder".to_owned());
+        }
+        let pauses = [
+            ("ask_interval_ms", self.ask_interval),
+            ("state_interval_ms", self.state_interval),
+            ("prepare_interval_ms", self.prepare_interval),
+        ];
+        for (key, _) in pauses.iter().filter(|(_, pause)| *pause < MIN_PAUSE) {
+            problems.push(format!(
+                "{key} is too short: at least {} is possible",
+                MIN_PAUSE.as_millis()
+            ));
+        }
+        if self.ask_interval_cap < self.ask_interval {
+            problems
+                .push("ask_interval_cap_ms is shorter than ask_interval_ms: raise it".to_owned());
+        }
+        problems
+    }
+
+    /// What is possible but risky, each with the reason.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.state_interval > Duration::from_secs(30) {
+            warnings.push(
+                "state_interval_ms is above 30000: the worker will be shown as silent".to_owned(),
+            );
+        }
+        if self.stop_timeout > Duration::from_secs(2) {
+            warnings.push(
+                "stop_timeout_ms is above 2000: cancelled work may go on for longer than promised"
+                    .to_owned(),
+            );
+        }
+        if self.drain_timeout < self.stop_timeout {
+            warnings.push(
+                "drain_timeout_ms is below stop_timeout_ms: almost everything that runs is handed back"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> WorkerConfig {
+        WorkerConfig::new("studio-3".parse().unwrap(), "data")
+    }
+
+    #[test]
+    fn the_defaults_have_no_problems_and_raise_no_warnings() {
+        assert_eq!(config().problems(), Vec::<String>::new());
+        assert_eq!(config().warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_with_the_two_needed_keys_gives_the_defaults() {
+        let json = r#"{"worker": "studio-3", "data_dir": "data"}"#;
+        assert_eq!(
+            serde_json::from_str::<WorkerConfig>(json).unwrap(),
+            config()
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let json = r#"{"worker": "studio-3", "data_dir": "data", "slot": 2}"#;
+        let error = serde_json::from_str::<WorkerConfig>(json).unwrap_err();
+        assert!(error.to_string().contains("slot"), "{error}");
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let bad = WorkerConfig {
+            slots: 0,
+            data_dir: PathBuf::new(),
+            ask_interval: Duration::ZERO,
+            prepare_interval: Duration::ZERO,
+            ..config()
+        };
+        let problems = bad.problems();
+        for key in [
+            "slots",
+            "data_dir",
+            "ask_interval_ms",
+            "prepare_interval_ms",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.contains(key)),
+                "{key}: {problems:?}"
+            );
+        }
+        assert_eq!(problems.len(), 4);
+    }
+
+    #[test]
+    fn risky_pairs_are_warned_of() {
+        let risky = WorkerConfig {
+            stop_timeout: Duration::from_secs(60),
+            ..config()
+        };
+        assert_eq!(risky.problems(), Vec::<String>::new());
+        assert_eq!(risky.warnings().len(), 2, "{:?}", risky.warnings());
+    }
+}

@@ -1,0 +1,158 @@
+//! What the parts of one running worker share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use shared::artifacts::ArtifactStore;
+use shared::broker::{Address, Delivery, Message, Queue, SharedBroker};
+use shared::ids::{ProfileName, StoreId};
+use shared::job::JobKind;
+use shared::protocol::{Envelope, ToCoordinator, WorkerRef};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attempt::{Granted, perform};
+use crate::backend::Backend;
+use crate::journal::Journal;
+use crate::offers::Offer;
+use crate::report::Reporter;
+use crate::runs::Runs;
+use crate::settings::WorkerConfig;
+use crate::slots::{Slot, Slots};
+
+/// The header of a parked message that says why it is there.
+const REASON_HEADER: &str = "x-callsheet-reason";
+
+/// One running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) me: WorkerRef,
+    pub(crate) config: WorkerConfig,
+    pub(crate) broker: SharedBroker,
+    pub(crate) artifacts: ArtifactStore,
+    pub(crate) backends: Vec<Arc<dyn Backend>>,
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) journal: Journal,
+    pub(crate) reporter: Reporter,
+    pub(crate) slots: Slots,
+    pub(crate) runs: Arc<Runs>,
+    pub(crate) conditions: watch::Sender<Conditions>,
+    /// One for each backend: it failed, look again whether it is ready.
+    pub(crate) recheck: Vec<Notify>,
+    /// Granted runs, until their report is written down.
+    pub(crate) attempts: TaskTracker,
+    /// Fires when the worker has ended, however it ended.
+    pub(crate) ended: CancellationToken,
+    /// The store that was heard of last.
+    pub(crate) store: Mutex<Option<StoreId>>,
+}
+
+/// What decides whether new work is taken, beside free slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conditions {
+    /// Someone wants the machine back.
+    pub(crate) paused: bool,
+    /// The worker is going away.
+    pub(crate) draining: bool,
+    /// Answers can be heard. Without them nothing may be asked.
+    pub(crate) inbox_open: bool,
+    /// Why a backend is not ready; one entry for each backend.
+    pub(crate) not_ready: Vec<Option<String>>,
+    /// Why the queue of an offer cannot be read; one entry for each offer.
+    pub(crate) blocked: Vec<Option<String>>,
+}
+
+impl Worker {
+    /// The offer for that work.
+    pub(crate) fn offer(&self, kind: JobKind, profile: &ProfileName) -> Option<&Offer> {
+        self.offers
+            .iter()
+            .find(|offer| offer.profile.kind == kind && offer.profile.name == *profile)
+    }
+
+    /// Changes a condition; wakes others only if it is another one than before.
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Conditions)) {
+        self.conditions.send_if_modified(|conditions| {
+            let before = conditions.clone();
+            change(conditions);
+            *conditions != before
+        });
+    }
+
+    /// Begins a granted run.
+    pub(crate) fn begin(self: &Arc<Self>, granted: Box<Granted>, slot: Slot) -> JoinHandle<()> {
+        let (ended, worker) = (self.ended.clone(), Arc::clone(self));
+        self.attempts.spawn(async move {
+            ended
+                .run_until_cancelled(perform(&worker, *granted, slot))
+                .await;
+        })
+    }
+
+    /// Waits until the worker is going away.
+    pub(crate) async fn draining(&self) {
+        let mut conditions = self.conditions.subscribe();
+        // The sender lives as long as this does.
+        let _ = conditions.wait_for(|now| now.draining).await;
+    }
+
+    /// Says something that may be lost.
+    pub(crate) async fn mention(&self, store: Option<StoreId>, message: ToCoordinator) {
+        let envelope = Envelope::new(store, message);
+        let message = Message::transient(envelope.message_id, envelope.to_json());
+        if let Err(error) = self.broker.publish(&Queue::Reports.into(), message).await {
+            tracing::debug!(%error, "a word to the coordinator was lost");
+        }
+    }
+
+    /// Puts a message that cannot be read where a person finds it.
+    pub(crate) async fn park(&self, delivery: Delivery, reason: &str) {
+        let reason: String = reason.chars().take(1000).collect();
+        tracing::warn!(message.id = %delivery.message.id, %reason, "parked a message that cannot be read");
+        let parked = Message {
+            durable: true,
+            correlation_id: None,
+            reply_to: None,
+            ..delivery.message.clone()
+        }
+        .with_header(REASON_HEADER, reason);
+        match self
+            .broker
+            .publish(&Address::Queue(Queue::Parked), parked)
+            .await
+        {
+            Ok(()) => delivery.ack().await,
+            Err(error) => {
+                tracing::warn!(%error, "the message could not be parked; it goes back to its queue");
+                delivery.requeue().await
+            }
+        };
+    }
+
+    pub(crate) fn scratch_root(&self) -> PathBuf {
+        scratch_root(&self.config)
+    }
+
+    pub(crate) fn store(&self) -> Option<StoreId> {
+        *self
+            .store
+            .lock()
+            .expect("nothing panics while it holds this lock")
+    }
+
+    pub(crate) fn heard_of(&self, store: Option<StoreId>) {
+        if store.is_some() {
+            *self
+                .store
+                .lock()
+                .expect("nothing panics while it holds this lock") = store;
+        }
+    }
+}
+
+/// Where the scratch folders of runs are.
+pub(crate) fn scratch_root(config: &WorkerConfig) -> PathBuf {
+    config.data_dir.join("scratch")
+}

@@ -20,6 +20,8 @@ impl Passage<'_> {
         self.a_success_counts();
         self.every_run_that_speaks_is_answered();
         self.only_those_concerned_hear_of_it();
+        self.a_run_that_loses_its_place_is_told_to_stop();
+        self.what_is_said_of_a_run_is_remembered();
         self.a_dispatch_goes_with_becoming_queued();
     }
 
@@ -235,6 +237,62 @@ impl Passage<'_> {
                 Effect::Dispatch | Effect::Grant { .. } | Effect::Deny { .. } => true,
             };
             self.assert(is_stopped, "the current run is never told to stop");
+        }
+    }
+
+    fn a_run_that_loses_its_place_is_told_to_stop(&self) {
+        let is_told = |grant: &Grant| {
+            self.effects.iter().any(|effect| match effect {
+                Effect::Cancel { to, run, .. } => run.run == grant.run && *to == grant.worker,
+                Effect::Dispatch | Effect::Grant { .. } | Effect::Deny { .. } => false,
+            })
+        };
+        let current = self.before.current();
+        let lost = current.filter(|grant| self.after.current().map(|it| it.run) != Some(grant.run));
+        if let Some(lost) = lost {
+            let is_silent = matches!(self.event, Event::LeaseExpired { .. });
+            let has_ended = self.is_about_the_current_run();
+            self.assert(
+                is_told(lost) != (has_ended || is_silent),
+                "a run that loses its place is told to stop, unless it has ended or cannot hear",
+            );
+        }
+        if let Event::Heard {
+            run,
+            share,
+            current_share,
+            ..
+        } = self.event
+        {
+            let takes_over = self.after.current().map(|grant| grant.run) == Some(run.run);
+            self.assert(
+                lost.is_none() || takes_over && share > current_share,
+                "only a run that is nearer its end takes over",
+            );
+        }
+    }
+
+    fn what_is_said_of_a_run_is_remembered(&self) {
+        if let Event::Failed { run, .. } | Event::Released { run, .. } = self.event {
+            let grant = self.after.grant(run.run);
+            self.assert(
+                grant.is_none_or(|grant| grant.ended) || self.after.completion().is_some(),
+                "that a run ended is remembered",
+            );
+        }
+        for effect in self.effects {
+            if let Effect::Cancel {
+                run,
+                reason: DenyReason::GrantedToAnother,
+                ..
+            } = effect
+            {
+                let grant = self.after.grant(run.run);
+                self.assert(
+                    grant.is_none_or(|grant| grant.told_to_stop),
+                    "that a run was told to make way is remembered",
+                );
+            }
         }
     }
 

@@ -1,10 +1,16 @@
 //! Writes stories. One backend is built in: `outline`, by rule and with nothing installed.
 
 pub mod outline;
+pub mod settings;
 
 use std::sync::Arc;
 
 use worker_runtime::backend::Backend;
+
+pub use self::settings::Settings;
+
+/// The settings with their defaults, commented.
+pub const DEFAULT_SETTINGS: &str = include_str!("../config.default.toml");
 
 /// The backends that this worker has.
 pub fn backends() -> Vec<Arc<dyn Backend>> {

@@ -1,0 +1,62 @@
+//! What can be set about the story worker. `config.default.toml` describes each with its default.
+
+use serde::Deserialize;
+use shared::film::Mistake;
+use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
+use worker_runtime::settings::WorkerConfig;
+
+/// The settings of the program.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Section `[broker]`.
+    pub broker: BrokerSettings,
+    /// Section `[artifacts]`.
+    pub artifacts: ArtifactSettings,
+    /// Section `[log]`.
+    pub log: LogSettings,
+    /// Section `[worker]`.
+    pub worker: WorkerConfig,
+}
+
+impl shared::settings::Settings for Settings {
+    fn mistakes(&self) -> Vec<Mistake> {
+        let worker = self.worker.problems();
+        let worker = worker
+            .into_iter()
+            .map(|problem| Mistake::new("worker", problem));
+        [
+            self.broker.mistakes(),
+            self.log.mistakes(),
+            worker.collect(),
+        ]
+        .concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used_and_a_wrong_value_names_its_key() {
+        let load = |flags: Vec<(&'static str, String)>| {
+            shared::settings::load::<Settings>(crate::DEFAULT_SETTINGS, None, [], flags)
+        };
+        let settings = load(Vec::new()).unwrap();
+        assert_eq!(
+            (settings.worker.worker.as_str(), settings.worker.slots),
+            ("llm-worker", 1)
+        );
+        let error = load(vec![("worker.slots", "0".to_owned())])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("slots = 0"), "{error}");
+        let error = load(vec![("worker.worker", "Not A Name".to_owned())])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("worker.worker") && error.contains("a-z"),
+            "{error}"
+        );
+    }
+}

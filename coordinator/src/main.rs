@@ -9,7 +9,7 @@ use clap::Parser;
 use coordinator::settings::Settings;
 use shared::artifacts::ArtifactStore;
 use shared::broker::amqp::AmqpBroker;
-use shared::broker::{Broker, SharedBroker};
+use shared::broker::SharedBroker;
 use shared::shutdown::shutdown_on_signals;
 use shared::{settings, telemetry};
 

@@ -17,6 +17,9 @@ mod page;
 mod range;
 mod workers;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

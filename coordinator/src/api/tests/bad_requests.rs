@@ -9,7 +9,11 @@ use crate::api::openapi::document;
 const ID: &str = "0199c1a4-7a3e-7b52-8d5f-3f6f2c7b9a10";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn submit(api: &Router, headers: &[(&str, &str)], body: impl Into<axum::body::Body>) -> Answer {
+async fn submit(
+    api: &Router,
+    headers: &[(&str, &str)],
+    body: impl Into<axum::body::Body>,
+) -> Answer {
     ask(api, request("POST", "/v1/films", headers, body)).await
 }
 
@@ -84,7 +88,12 @@ async fn a_header_that_cannot_be_read_names_itself() {
     let api = studio.api();
     let long = "k".repeat(201);
     for key in ["", "two words", "ключ", "tab\there", &long] {
-        let answer = submit(&api, &[JSON, ("idempotency-key", key)], r#"{"premise": "x"}"#).await;
+        let answer = submit(
+            &api,
+            &[JSON, ("idempotency-key", key)],
+            r#"{"premise": "x"}"#,
+        )
+        .await;
         assert_eq!(
             (answer.sort().as_str(), answer.status.as_u16()),
             ("bad-request", 400),
@@ -108,7 +117,7 @@ async fn a_header_that_cannot_be_read_names_itself() {
 
     let path = format!("/v1/films/{ID}/events");
     let answer = ask(
-        &api(),
+        &api,
         request("GET", &path, &[("last-event-id", "seven")], ""),
     )
     .await;
@@ -134,10 +143,18 @@ async fn a_body_must_be_said_to_be_json() {
         );
     }
     assert_eq!(
-        submit(&api, &[], r#"{"premise": "x"}"#).await.status.as_u16(),
+        submit(&api, &[], r#"{"premise": "x"}"#)
+            .await
+            .status
+            .as_u16(),
         415
     );
-    let with_charset = submit(&api, &[("content-type", "Application/JSON; charset=utf-8")], "{}").await;
+    let with_charset = submit(
+        &api,
+        &[("content-type", "Application/JSON; charset=utf-8")],
+        "{}",
+    )
+    .await;
     assert_eq!(with_charset.sort(), "mistakes");
 }
 
@@ -202,7 +219,10 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
     let studio = Studio::open().await;
     let api = studio.api();
     let filled = |size: usize| format!("{}{{}}", " ".repeat(size - 2));
-    assert_eq!(submit(&api, &[JSON], filled(2 << 20)).await.sort(), "mistakes");
+    assert_eq!(
+        submit(&api, &[JSON], filled(2 << 20)).await.sort(),
+        "mistakes"
+    );
     let answer = submit(&api, &[JSON], filled((2 << 20) + 1)).await;
     assert_eq!(
         (answer.sort().as_str(), answer.status.as_u16()),

@@ -22,9 +22,15 @@ struct Received {
 }
 
 fn parse(text: &str) -> Vec<Received> {
-    let blocks = text.split("\n\n").filter(|block| !block.is_empty() && !block.starts_with(':'));
+    let blocks = text
+        .split("\n\n")
+        .filter(|block| !block.is_empty() && !block.starts_with(':'));
     let received = blocks.map(|block| {
-        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let field = |name: &str| {
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
         Received {
             name: field("event").unwrap().to_owned(),
             id: field("id").map(|number| number.parse().unwrap()),
@@ -36,8 +42,20 @@ fn parse(text: &str) -> Vec<Received> {
 
 /// All events of a film that has ended.
 async fn all(api: &Router, film: FilmId, query: &str, headers: &[(&str, &str)]) -> Vec<Received> {
-    let answer = ask(api, request("GET", &format!("/v1/films/{film}/events{query}"), headers, "")).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "text/event-stream"));
+    let answer = ask(
+        api,
+        request(
+            "GET",
+            &format!("/v1/films/{film}/events{query}"),
+            headers,
+            "",
+        ),
+    )
+    .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "text/event-stream")
+    );
     parse(std::str::from_utf8(&answer.body).unwrap())
 }
 
@@ -47,11 +65,23 @@ async fn a_film_tells_everything_that_happened_to_it_and_stops() {
     let id = studio.submit().await;
     studio.make(id, &JobKind::ALL).await;
     let events = all(&studio.api(), id, "", &[]).await;
-    let names: Vec<_> = events.iter().map(|received| received.name.as_str()).collect();
-    assert_eq!((names.first(), names.last()), (Some(&"film_accepted"), Some(&"film_completed")));
-    assert!(names.contains(&"story_written") && names.contains(&"job_changed"), "{names:?}");
+    let names: Vec<_> = events
+        .iter()
+        .map(|received| received.name.as_str())
+        .collect();
+    assert_eq!(
+        (names.first(), names.last()),
+        (Some(&"film_accepted"), Some(&"film_completed"))
+    );
+    assert!(
+        names.contains(&"story_written") && names.contains(&"job_changed"),
+        "{names:?}"
+    );
     for received in &events {
-        assert_eq!((received.event.what.name(), received.event.film), (received.name.as_str(), id));
+        assert_eq!(
+            (received.event.what.name(), received.event.film),
+            (received.name.as_str(), id)
+        );
     }
     let numbers: Vec<_> = events.iter().map(|received| received.id.unwrap()).collect();
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
@@ -64,15 +94,29 @@ async fn a_client_goes_on_after_the_last_event_that_it_saw() {
     studio.make(id, &JobKind::ALL).await;
     let events = all(&studio.api(), id, "", &[]).await;
     let seen = events[2].id.unwrap().to_string();
-    assert_eq!(all(&studio.api(), id, "", &[("last-event-id", &seen)]).await, events[3..]);
-    assert_eq!(all(&studio.api(), id, &format!("?after={seen}"), &[]).await, events[3..]);
+    assert_eq!(
+        all(&studio.api(), id, "", &[("last-event-id", &seen)]).await,
+        events[3..]
+    );
+    assert_eq!(
+        all(&studio.api(), id, &format!("?after={seen}"), &[]).await,
+        events[3..]
+    );
     let both = all(&studio.api(), id, "?after=0", &[("last-event-id", &seen)]).await;
-    assert_eq!(both, events[3..], "the header is newer than the address that a browser repeats");
+    assert_eq!(
+        both,
+        events[3..],
+        "the header is newer than the address that a browser repeats"
+    );
 
     let last = events.last().unwrap().id.unwrap();
     let path = format!("/v1/films/{id}/events?after={last}");
     let answer = ask(&studio.api(), request("GET", &path, &[], "")).await;
-    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0), "a browser stops asking only on this");
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.len()),
+        (204, 0),
+        "a browser stops asking only on this"
+    );
 }
 
 /// Reads from a stream of events until one has that name.
@@ -82,7 +126,10 @@ async fn read_until(body: &mut axum::body::BodyDataStream, name: &str) -> Receiv
         loop {
             let bytes = body.next().await.expect("the stream goes on").unwrap();
             text.push_str(std::str::from_utf8(&bytes).unwrap());
-            if let Some(found) = parse(&text).into_iter().find(|received| received.name == name) {
+            if let Some(found) = parse(&text)
+                .into_iter()
+                .find(|received| received.name == name)
+            {
                 return found;
             }
         }
@@ -95,7 +142,12 @@ async fn progress_is_told_as_it_happens_and_has_no_number() {
     let mut studio = Studio::open().await;
     let id = studio.submit().await;
     let run = studio.begin(JobKind::Story).await;
-    let watching = studio.api().oneshot(request("GET", &format!("/v1/films/{id}/events"), &[], Body::empty()));
+    let watching = studio.api().oneshot(request(
+        "GET",
+        &format!("/v1/films/{id}/events"),
+        &[],
+        Body::empty(),
+    ));
     let mut body = watching.await.unwrap().into_body().into_data_stream();
     read_until(&mut body, "job_changed").await;
     studio.progress(&run, 3).await;
@@ -115,13 +167,23 @@ async fn a_shutdown_ends_the_streams_in_order() {
     let mut text = Vec::new();
     patiently("the first event", async {
         while !String::from_utf8_lossy(&text).contains("film_accepted") {
-            assert_ne!(connection.read_buf(&mut text).await.unwrap(), 0, "the server hung up");
+            assert_ne!(
+                connection.read_buf(&mut text).await.unwrap(),
+                0,
+                "the server hung up"
+            );
         }
     })
     .await;
 
     let quickly = tokio::time::timeout(super::super::GRACE / 2, studio.running.shutdown());
-    quickly.await.expect("a stream that is open holds up the shutdown");
+    quickly
+        .await
+        .expect("a stream that is open holds up the shutdown");
     connection.read_to_end(&mut text).await.unwrap();
-    assert!(text.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&text));
+    assert!(
+        text.ends_with(b"\r\n0\r\n\r\n"),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
 }

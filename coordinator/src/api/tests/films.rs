@@ -12,7 +12,11 @@ const BODY: &str = r#"{"premise": "A \"quoted\" 100% <b>storm</b>: it blows"}"#;
 async fn submit(studio: &Studio, key: Option<&str>, body: &str) -> Answer {
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(key.map(|key| ("idempotency-key", key)));
-    ask(&studio.api(), request("POST", "/v1/films", &headers, body.to_owned())).await
+    ask(
+        &studio.api(),
+        request("POST", "/v1/films", &headers, body.to_owned()),
+    )
+    .await
 }
 
 fn film(answer: &Answer) -> FilmId {
@@ -27,13 +31,19 @@ async fn one_key_makes_one_film_however_often_it_is_sent() {
     let studio = Studio::open().await;
     let first = submit(&studio, Some("storm-1"), BODY).await;
     assert_eq!(first.status.as_u16(), 201);
-    assert_eq!(first.header("location"), format!("/v1/films/{}", film(&first)));
+    assert_eq!(
+        first.header("location"),
+        format!("/v1/films/{}", film(&first))
+    );
     let again = submit(&studio, Some("storm-1"), BODY).await;
     assert_eq!((again.status.as_u16(), film(&again)), (200, film(&first)));
     assert_eq!(again.header("location"), first.header("location"));
 
     let other = submit(&studio, Some("storm-1"), r#"{"premise": "Another"}"#).await;
-    assert_eq!((other.status.as_u16(), other.sort().as_str()), (409, "key-reused"));
+    assert_eq!(
+        (other.status.as_u16(), other.sort().as_str()),
+        (409, "key-reused")
+    );
     let list: FilmList = simply(&studio.api(), "GET", "/v1/films").await.json();
     assert_eq!(list.films.len(), 1);
 }
@@ -67,7 +77,9 @@ async fn films_are_listed_newest_first_page_by_page() {
         assert_eq!(page.films.len(), expected);
         listed.extend(page.films.iter().map(|film| film.id));
         assert_eq!(page.next.is_none(), expected == 1);
-        path = page.next.map_or_else(String::new, |next| format!("/v1/films?limit=2&before={next}"));
+        path = page.next.map_or_else(String::new, |next| {
+            format!("/v1/films?limit=2&before={next}")
+        });
     }
     assert_eq!(listed, submitted);
 }
@@ -80,14 +92,22 @@ async fn a_film_and_its_jobs_are_shown_as_they_are() {
     let answer = simply(&studio.api(), "GET", &format!("/v1/films/{id}")).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     let view: FilmView = answer.json();
-    assert_eq!((view.summary.id, view.summary.status), (id, FilmStatus::Running));
+    assert_eq!(
+        (view.summary.id, view.summary.status),
+        (id, FilmStatus::Running)
+    );
     assert_eq!(view.request.seed, Some(7));
     let kinds: Vec<_> = view.jobs.iter().map(|job| job.kind).collect();
     assert_eq!(kinds, JobKind::ALL);
 
     for job in view.jobs {
-        let shown: JobView = simply(&studio.api(), "GET", &format!("/v1/jobs/{}", job.id)).await.json();
-        assert_eq!((shown.id, shown.kind, shown.status), (job.id, job.kind, job.status));
+        let shown: JobView = simply(&studio.api(), "GET", &format!("/v1/jobs/{}", job.id))
+            .await
+            .json();
+        assert_eq!(
+            (shown.id, shown.kind, shown.status),
+            (job.id, job.kind, job.status)
+        );
     }
 }
 

@@ -15,8 +15,8 @@ use shared::film::FilmRequest;
 use shared::ids::{BootId, FilmId, MessageId, RunId, StoreId};
 use shared::job::{JobKind, Outcome, Payload, Product};
 use shared::protocol::{
-    AttemptFailed, AttemptProgress, AttemptStarted, AttemptSucceeded, Envelope, RunAttempt, RunRef, ToCoordinator,
-    ToWorker, WorkerRef, WorkerState,
+    AttemptFailed, AttemptProgress, AttemptStarted, AttemptSucceeded, Envelope, RunAttempt, RunRef,
+    ToCoordinator, ToWorker, WorkerRef, WorkerState,
 };
 use shared::story::{Camera, Scene, Story};
 use tempfile::TempDir;
@@ -61,15 +61,33 @@ impl Studio {
         });
         let settings = serde_json::from_value(settings).unwrap();
         let broker: SharedBroker = std::sync::Arc::new(EmbeddedBroker::new());
-        let worker = WorkerRef { worker: "studio-3".parse().unwrap(), boot: BootId::generate() };
-        let inbox = broker.subscribe(&Queue::Inbox(worker.clone()), ReadOptions::default()).await.unwrap();
-        let running = start(settings, broker.clone(), artifacts.clone()).await.unwrap();
-        Self { running, artifacts, worker, broker, inbox, _folder: folder }
+        let worker = WorkerRef {
+            worker: "studio-3".parse().unwrap(),
+            boot: BootId::generate(),
+        };
+        let inbox = broker
+            .subscribe(&Queue::Inbox(worker.clone()), ReadOptions::default())
+            .await
+            .unwrap();
+        let running = start(settings, broker.clone(), artifacts.clone())
+            .await
+            .unwrap();
+        Self {
+            running,
+            artifacts,
+            worker,
+            broker,
+            inbox,
+            _folder: folder,
+        }
     }
 
     /// The API, as on a loopback address.
     pub(super) fn api(&self) -> Router {
-        router(self.running.coordinator.clone(), Options::for_address(self.running.address))
+        router(
+            self.running.coordinator.clone(),
+            Options::for_address(self.running.address),
+        )
     }
 
     pub(super) async fn close_broker(&self) {
@@ -81,22 +99,53 @@ impl Studio {
         let request = FilmRequest::parse(
             br#"{"script": {"title": "Storm", "scenes": [{"action": "Waves."}]}, "seconds": 1, "seed": 7}"#,
         );
-        self.running.coordinator.submit(request.unwrap(), None).await.unwrap().film
+        self.running
+            .coordinator
+            .submit(request.unwrap(), None)
+            .await
+            .unwrap()
+            .film
     }
 
     /// Takes the next attempt of that kind and waits until it may begin.
     pub(super) async fn begin(&mut self, kind: JobKind) -> Run {
         let queue = Queue::Jobs(kind, "p".parse().unwrap());
-        let mut attempts = self.broker.subscribe(&queue, ReadOptions::default()).await.unwrap();
+        let mut attempts = self
+            .broker
+            .subscribe(&queue, ReadOptions::default())
+            .await
+            .unwrap();
         let delivery = patiently("an attempt", attempts.next()).await.unwrap();
         let envelope = Envelope::<ToWorker>::from_json(&delivery.message.body).unwrap();
         let (ToWorker::RunAttempt(order), Some(store)) = (envelope.message, envelope.store) else {
             panic!("a job queue carries attempts of a store");
         };
-        let run = RunRef { job: order.job, attempt: order.attempt, run: RunId::generate() };
-        let run = Run { run, order: *order, store };
-        self.report(Some(store), ToCoordinator::AttemptStarted(AttemptStarted { run: run.run, worker: self.worker.clone() })).await;
-        let answer = self.hear(|word| matches!(word, ToWorker::AttemptGranted(_) | ToWorker::AttemptDenied(_))).await;
+        let run = RunRef {
+            job: order.job,
+            attempt: order.attempt,
+            run: RunId::generate(),
+        };
+        let run = Run {
+            run,
+            order: *order,
+            store,
+        };
+        self.report(
+            Some(store),
+            ToCoordinator::AttemptStarted(AttemptStarted {
+                run: run.run,
+                worker: self.worker.clone(),
+            }),
+        )
+        .await;
+        let answer = self
+            .hear(|word| {
+                matches!(
+                    word,
+                    ToWorker::AttemptGranted(_) | ToWorker::AttemptDenied(_)
+                )
+            })
+            .await;
         assert!(matches!(answer, ToWorker::AttemptGranted(granted) if granted.run == run.run));
         delivery.ack().await;
         run
@@ -108,7 +157,9 @@ impl Studio {
         patiently("a word to the worker", async {
             loop {
                 let delivery: Delivery = inbox.next().await.unwrap();
-                let word = Envelope::<ToWorker>::from_json(&delivery.message.body).unwrap().message;
+                let word = Envelope::<ToWorker>::from_json(&delivery.message.body)
+                    .unwrap()
+                    .message;
                 delivery.ack().await;
                 if is_meant(&word) {
                     return word;
@@ -121,7 +172,10 @@ impl Studio {
     pub(super) async fn report(&self, store: Option<StoreId>, said: ToCoordinator) {
         let body = Envelope::new(store, said).to_json();
         let message = Message::durable(MessageId::generate(), body);
-        self.broker.publish(&Queue::Reports.into(), message).await.unwrap();
+        self.broker
+            .publish(&Queue::Reports.into(), message)
+            .await
+            .unwrap();
     }
 
     pub(super) async fn progress(&self, run: &Run, step: u32) {
@@ -133,24 +187,36 @@ impl Studio {
             steps: 9,
             expected_ms: None,
         };
-        self.report(Some(run.store), ToCoordinator::AttemptProgress(said)).await;
+        self.report(Some(run.store), ToCoordinator::AttemptProgress(said))
+            .await;
     }
 
     pub(super) async fn fail(&self, run: &Run) {
         let failure = Failure::new(FailureKind::Permanent, "the pencil broke");
-        let said = AttemptFailed { run: run.run, worker: self.worker.clone(), failure };
-        self.report(Some(run.store), ToCoordinator::AttemptFailed(said)).await;
+        let said = AttemptFailed {
+            run: run.run,
+            worker: self.worker.clone(),
+            failure,
+        };
+        self.report(Some(run.store), ToCoordinator::AttemptFailed(said))
+            .await;
     }
 
     /// Ends a run with a product: files have `content`.
     pub(super) async fn succeed(&self, run: &Run, content: &str) {
         let product = match &run.order.payload {
             Payload::Story(_) => Product::Story { story: story() },
-            Payload::Keyframe(_) => Product::Keyframe { image: self.store(content, MediaType::Png).await },
-            Payload::Scene(scene) => {
-                Product::Scene { clip: self.store(content, MediaType::Mp4).await, frames: scene.frames }
-            }
-            Payload::Assembly(_) => Product::Assembly { film: self.store(content, MediaType::Mp4).await, seconds: 1.0 },
+            Payload::Keyframe(_) => Product::Keyframe {
+                image: self.store(content, MediaType::Png).await,
+            },
+            Payload::Scene(scene) => Product::Scene {
+                clip: self.store(content, MediaType::Mp4).await,
+                frames: scene.frames,
+            },
+            Payload::Assembly(_) => Product::Assembly {
+                film: self.store(content, MediaType::Mp4).await,
+                seconds: 1.0,
+            },
         };
         let said = AttemptSucceeded {
             run: run.run,
@@ -158,11 +224,18 @@ impl Studio {
             outcome: Outcome::from(product),
             took: Duration::from_millis(5),
         };
-        self.report(Some(run.store), ToCoordinator::AttemptSucceeded(Box::new(said))).await;
+        self.report(
+            Some(run.store),
+            ToCoordinator::AttemptSucceeded(Box::new(said)),
+        )
+        .await;
     }
 
     async fn store(&self, content: &str, media_type: MediaType) -> Artifact {
-        self.artifacts.put_bytes(content.to_owned().into(), media_type).await.unwrap()
+        self.artifacts
+            .put_bytes(content.to_owned().into(), media_type)
+            .await
+            .unwrap()
     }
 
     /// Makes the next job of each of these kinds, one after the other; the file's content is the kind's name.
@@ -178,7 +251,11 @@ impl Studio {
     }
 
     /// Waits until that has happened to the film.
-    pub(super) async fn wait_for(&self, film: FilmId, is_it: impl Fn(&Happening) -> bool) -> Happening {
+    pub(super) async fn wait_for(
+        &self,
+        film: FilmId,
+        is_it: impl Fn(&Happening) -> bool,
+    ) -> Happening {
         let mut events = self.running.coordinator.events(film, None).await.unwrap();
         let search = async {
             let mut seen = Vec::new();
@@ -234,5 +311,7 @@ fn story() -> Story {
 
 /// Waits, but not for ever.
 pub(super) async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }

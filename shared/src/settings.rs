@@ -24,13 +24,14 @@ pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 6] = [
+pub const SECTIONS: [&str; 7] = [
     "broker",
     "artifacts",
     "log",
     "coordinator",
     "worker",
     "ffmpeg",
+    "client",
 ];
 
 /// Settings that can also be given as the name of a file that holds them: `broker.url` by `broker.url_file`.

@@ -1,2 +1,148 @@
-//! Work in progress.
-fn main() {}
+//! `cargo xtask TASK`: what a newcomer, a developer and the continuous integration type.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of the command line speaks to its user"
+)]
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+mod platform;
+
+const HELP: &str = "\
+Usage: cargo xtask TASK
+
+  demo \"PREMISE\" [ARGS]   make a film: installs ffmpeg if it is missing, builds, runs `callsheet film`;
+                          ARGS go there, as --scenes 4 --size 1280x720 --out storm.mp4 (demo.mp4 if absent)
+  test [ARGS]             run all tests, with a real RabbitMQ; installs what they need; ARGS go to `cargo test`
+  check                   format, clippy, documentation, licences and advisories of dependencies
+  bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
+  docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
+
+Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
+
+/// Why a task ended early.
+enum Failure {
+    /// With something to say.
+    Said(String),
+    /// A program that we started failed and has said why.
+    Exit(u8),
+}
+
+type Outcome = Result<(), Failure>;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    let outcome = match task.to_str() {
+        Some("demo") => demo(rest),
+        Some("test") => test(&rest),
+        Some("check") => check(),
+        Some("bench") => bench(rest),
+        Some("docs") => docs(),
+        Some("help" | "-h" | "--help") => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(Failure::Said(HELP.to_owned())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Exit(code)) => ExitCode::from(code),
+    }
+}
+
+fn demo(arguments: Vec<OsString>) -> Outcome {
+    let is_premise = |text: &OsString| !text.to_string_lossy().starts_with('-');
+    if !arguments.first().is_some_and(is_premise) {
+        let usage = "say what the film is about: cargo xtask demo \"A lighthouse keeper befriends a storm\"";
+        return Err(Failure::Said(usage.to_owned()));
+    }
+    platform::need(&[platform::FFMPEG])?;
+    run(&mut cargo("build --release --package callsheet"))?;
+    let mut film = cargo("run --release --quiet --package callsheet -- film");
+    let says_where = |text: &OsString| {
+        let text = text.to_string_lossy();
+        text == "--out" || text.starts_with("--out=")
+    };
+    if !arguments.iter().any(says_where) {
+        film.args(["--out", "demo.mp4"]);
+    }
+    platform::hand_over(film.args(arguments))
+}
+
+fn test(arguments: &[OsString]) -> Outcome {
+    platform::need(&[platform::FFMPEG, platform::RABBITMQ, platform::PIKA])?;
+    // The stories start the programs, which `cargo test` alone would not build.
+    run(&mut cargo("build --workspace --exclude xtask --bins"))?;
+    run(cargo("test --workspace --no-fail-fast").args(arguments))
+}
+
+fn check() -> Outcome {
+    run(&mut cargo("fmt --all --check"))?;
+    run(&mut cargo(
+        "clippy --workspace --all-targets -- -D warnings",
+    ))?;
+    run(cargo("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    if platform::runs("cargo", &["deny", "--version"]) {
+        run(&mut cargo("deny check"))
+    } else {
+        println!(
+            "NOT checked: licences and advisories of dependencies, as cargo-deny is not installed \
+             (`cargo install --locked cargo-deny`)"
+        );
+        Ok(())
+    }
+}
+
+fn bench(arguments: Vec<OsString>) -> Outcome {
+    platform::need(&[platform::FFMPEG, platform::RABBITMQ])?;
+    run(&mut cargo(
+        "build --release --workspace --exclude xtask --bins",
+    ))?;
+    let mut bench = cargo("run --release --quiet --package callsheet-tests --bin bench --");
+    platform::hand_over(bench.args(arguments))
+}
+
+fn docs() -> Outcome {
+    let mut writers = cargo("test --quiet --package shared --package coordinator");
+    run(writers
+        .args(["--test", "schemas", "--test", "openapi"])
+        .env("UPDATE_DOCS", "1"))
+}
+
+/// A call of cargo. Words are separated by spaces: what comes from outside is added as arguments of their own.
+fn cargo(words: &'static str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words.split(' '));
+    command
+}
+
+/// Shows a command, runs it, and fails as it fails.
+fn run(command: &mut Command) -> Outcome {
+    eprintln!("$ {}", shown(command));
+    let status = command
+        .status()
+        .map_err(|error| Failure::Said(format!("cannot run {}: {error}", shown(command))))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(Failure::Exit(
+            code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+        )),
+    }
+}
+
+/// A command as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name();
+    let words = program.into_iter().chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}

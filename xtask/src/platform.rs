@@ -1,0 +1,129 @@
+//! All that differs from platform to platform: how missing programs are installed, and how a program takes our place.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{Failure, Outcome};
+
+/// Something that must be installed.
+pub(crate) struct Program {
+    /// Debian's package of it.
+    package: &'static str,
+    /// How to get it where there is no apt.
+    elsewhere: &'static str,
+    is_there: fn() -> bool,
+}
+
+/// Encodes clips and films.
+pub(crate) const FFMPEG: Program = Program {
+    package: "ffmpeg",
+    elsewhere: "ffmpeg 4.4 or newer with libx264, on the PATH (macOS: `brew install ffmpeg`; Windows: `winget install \
+                Gyan.FFmpeg`; Fedora: `dnf install ffmpeg`; Arch: `pacman -S ffmpeg`)",
+    is_there: || runs("ffmpeg", &["-version"]) && runs("ffprobe", &["-version"]),
+};
+
+/// The broker that stories are told over.
+pub(crate) const RABBITMQ: Program = Program {
+    package: "rabbitmq-server",
+    elsewhere: "RabbitMQ 3.10 or newer, as Debian or Ubuntu package it: the tests start servers of their own from \
+                /usr/lib/rabbitmq and are known to run there only",
+    is_there: || Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(),
+};
+
+/// Python's AMQP client, with which the tests run the example of another language.
+pub(crate) const PIKA: Program = Program {
+    package: "python3-pika",
+    elsewhere: "Python 3 with pika (`python3 -m pip install pika`)",
+    // Debian's package is for Debian's Python, which need not be the first one on the PATH.
+    is_there: || {
+        ["python3", "/usr/bin/python3"]
+            .iter()
+            .any(|python| runs(python, &["-c", "import pika"]))
+    },
+};
+
+/// Installs what is missing with apt on Debian and Ubuntu. Elsewhere says what to install.
+pub(crate) fn need(programs: &[Program]) -> Outcome {
+    let missing = || programs.iter().filter(|program| !(program.is_there)());
+    let packages: Vec<&str> = missing().map(|program| program.package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !runs("apt-get", &["--version"]) {
+        let list: String = missing()
+            .map(|program| format!("\n  {}", program.elsewhere))
+            .collect();
+        return Err(Failure::Said(format!(
+            "please install this, then run the task again:{list}"
+        )));
+    }
+    install(&packages)?;
+    match missing().next() {
+        None => Ok(()),
+        Some(program) => Err(Failure::Said(format!(
+            "the package {} was installed, but it does not work; what is needed: {}",
+            program.package, program.elsewhere
+        ))),
+    }
+}
+
+fn install(packages: &[&str]) -> Outcome {
+    let list = packages.join(" ");
+    println!("Installing with apt: {list}");
+    let mut script = if is_root() {
+        Command::new("sh")
+    } else if runs("sudo", &["--version"]) {
+        println!("(sudo may ask for your password)");
+        let mut sudo = Command::new("sudo");
+        sudo.arg("sh");
+        sudo
+    } else {
+        let message =
+            format!("neither root nor sudo: have an administrator run `apt-get install {list}`");
+        return Err(Failure::Said(message));
+    };
+    script
+        .args(["-c", include_str!("apt-install.sh"), "apt-install"])
+        .args(packages);
+    match script.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Failure::Said(format!(
+            "apt could not install {list}; its reason is above. Once that is mended, run the task again"
+        ))),
+        Err(error) => Err(Failure::Said(format!("cannot run apt-get: {error}"))),
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Whether a program is there and ends well when it is called like this.
+pub(crate) fn runs(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Lets a program take the place of this one, so that Ctrl-C and the exit code are between it and the terminal.
+#[cfg(unix)]
+pub(crate) fn hand_over(command: &mut Command) -> Outcome {
+    use std::os::unix::process::CommandExt;
+
+    let error = command.exec();
+    Err(Failure::Said(format!(
+        "cannot run {}: {error}",
+        crate::shown(command)
+    )))
+}
+
+/// Where no program can take the place of another, this one waits for it. Ctrl-C reaches both.
+#[cfg(not(unix))]
+pub(crate) fn hand_over(command: &mut Command) -> Outcome {
+    crate::run(command)
+}

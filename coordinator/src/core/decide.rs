@@ -35,10 +35,10 @@ pub enum Event {
         run: RunRef,
         /// Who runs it.
         worker: WorkerRef,
-        /// The share of it that is done, 0 to 1.
-        share: f64,
-        /// The share of the current run that is done, 0 to 1; 0 if there is none.
-        current_share: f64,
+        /// The share of it that is done, 0 to 1, if it said so.
+        share: Option<f64>,
+        /// The share of the current run that is done, 0 to 1, if there is one and it has said so.
+        current_share: Option<f64>,
     },
     /// A run ended with a product.
     Succeeded {
@@ -135,6 +135,8 @@ pub enum Ignored {
     NotCurrent,
     /// It is the current run, as expected.
     AsExpected,
+    /// Of two runs, it is not known yet which is nearer its end.
+    Undecided,
     /// The job does not stand where this could matter.
     NotNow,
 }
@@ -222,7 +224,7 @@ impl Case<'_> {
                 worker,
                 share,
                 current_share,
-            } => self.keep_the_nearer(run, worker, share > current_share, current),
+            } => self.keep_the_nearer(run, worker, share.zip(*current_share), current),
             Event::Succeeded {
                 run,
                 worker,
@@ -378,13 +380,13 @@ impl Case<'_> {
         &self,
         run: &RunRef,
         worker: &WorkerRef,
-        is_nearer: bool,
+        shares: Option<(f64, f64)>,
         current: &Grant,
     ) -> Decision {
         match self.job.grant(run.run) {
             Some(grant) if grant.ended => Decision::Ignore(Ignored::NotCurrent),
             Some(grant) if grant.told_to_stop => stop(worker, run, DenyReason::GrantedToAnother),
-            Some(_) if is_nearer => {
+            Some(_) if shares.is_some_and(|(share, current_share)| share > current_share) => {
                 let mut job = self.job.clone();
                 job.mark_told_to_stop(current.run);
                 job.state = JobState::Running { run: run.run };
@@ -393,6 +395,8 @@ impl Case<'_> {
                     vec![self.cancel(current, DenyReason::GrantedToAnother)],
                 )
             }
+            // Both go on until both have said how far they are.
+            Some(_) if shares.is_none() => Decision::Ignore(Ignored::Undecided),
             Some(_) => {
                 let mut job = self.job.clone();
                 job.mark_told_to_stop(run.run);

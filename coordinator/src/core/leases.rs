@@ -29,8 +29,8 @@ pub struct Lease {
     pub run: RunRef,
     /// Until when it is believed alive without a word.
     pub until: Timestamp,
-    /// The share of it that is done, as it said last.
-    pub share: f64,
+    /// The share of it that is done, as it said last; `None` if it has not said so to this process.
+    pub share: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ impl Leases {
             Lease {
                 run,
                 until: now.plus(self.usual),
-                share: 0.0,
+                share: None,
             },
         );
     }
@@ -94,7 +94,7 @@ impl Leases {
                 lease.until = lease
                     .until
                     .max(now.plus(expected.unwrap_or_default().max(self.usual)));
-                lease.share = share.unwrap_or(lease.share);
+                lease.share = share.or(lease.share);
                 true
             }
             None => false,
@@ -191,7 +191,7 @@ mod tests {
         let probe = leases.probe_due(at(200)).unwrap();
         assert!(leases.extend(run(1, 1), at(201), None, Some(0.5)));
         assert_eq!(leases.probe_returned(probe), []);
-        assert_eq!(leases.get(JobId::from_u128(1)).unwrap().share, 0.5);
+        assert_eq!(leases.get(JobId::from_u128(1)).unwrap().share, Some(0.5));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Engine {
                     return self.progress(rows, said, after).await;
                 }
                 return self
-                    .heard(rows, is_ours, said.run, said.worker, share, after)
+                    .heard(rows, is_ours, said.run, said.worker, Some(share), after)
                     .await;
             }
             ToCoordinator::AttemptSucceeded(said) => {
@@ -145,7 +145,7 @@ impl Engine {
         is_ours: bool,
         run: RunRef,
         worker: WorkerRef,
-        share: f64,
+        share: Option<f64>,
         after: &mut After,
     ) -> Result<(), StoreError> {
         let job = if is_ours {
@@ -160,7 +160,7 @@ impl Engine {
                     .live()
                     .leases
                     .get(run.job)
-                    .map_or(0.0, |lease| lease.share);
+                    .and_then(|lease| lease.share);
                 self.happen(
                     rows,
                     job,
@@ -264,8 +264,8 @@ impl Engine {
                     .leases
                     .extend(*run, Timestamp::now(), None, None);
             if !is_current {
-                // It says nothing of how far it is, so it takes no other run's place.
-                self.heard(rows, is_ours, *run, state.worker.clone(), 0.0, after)
+                // It says nothing of how far it is, so it neither takes another run's place nor makes way for it.
+                self.heard(rows, is_ours, *run, state.worker.clone(), None, after)
                     .await?;
             }
         }

@@ -69,8 +69,8 @@ fn heard(run: RunRef, worker: WorkerRef, share: f64, current_share: f64) -> Even
     Event::Heard {
         run,
         worker,
-        share,
-        current_share,
+        share: Some(share),
+        current_share: Some(current_share),
     }
 }
 

@@ -22,6 +22,7 @@ impl Story {
     }
 
     /// The event happens; what follows.
+    #[expect(clippy::needless_pass_by_value, reason = "the stories read better")]
     fn tell(&mut self, event: Event) -> Vec<Effect> {
         match decide_stored(&self.job, &event, self.now, &Policy::default()) {
             Decision::Ignore(_) => Vec::new(),

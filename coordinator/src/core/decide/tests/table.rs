@@ -99,22 +99,22 @@ impl Table {
         Self { job, seen }
     }
 
-    fn row(&mut self, event: Event, expected: Decision) -> &mut Self {
-        let decision = decide_stored(&self.job, &event, LATER, &Policy::default());
-        assert_eq!(decision, expected, "{} and {event:?}", self.job.status());
-        self.seen.insert(discriminant(&event));
+    fn row(&mut self, event: &Event, expected: &Decision) -> &mut Self {
+        let decision = decide_stored(&self.job, event, LATER, &Policy::default());
+        assert_eq!(decision, *expected, "{} and {event:?}", self.job.status());
+        self.seen.insert(discriminant(event));
         self
     }
 
     fn ignores(&mut self, why: Ignored, events: impl IntoIterator<Item = Event>) -> &mut Self {
         for event in events {
-            self.row(event, Decision::Ignore(why));
+            self.row(&event, &Decision::Ignore(why));
         }
         self
     }
 
     fn answers(&mut self, event: Event, answer: Effect) -> &mut Self {
-        self.row(event, Decision::Answer(vec![answer]))
+        self.row(&event, &Decision::Answer(vec![answer]))
     }
 
     /// The event changes the job as `edit` does, and `effects` follow.
@@ -123,7 +123,7 @@ impl Table {
         edit(&mut job);
         let job = Box::new(job);
         let effects = effects.to_vec();
-        self.row(event, Decision::Change { job, effects })
+        self.row(&event, &Decision::Change { job, effects })
     }
 
     /// A run that asks to begin is denied for that reason, whichever it is.
@@ -366,6 +366,15 @@ fn of_two_runs_the_one_nearer_its_end_is_kept_and_the_other_is_out_for_good() {
             &[stopped(SILENT, worker(1), GrantedToAnother)],
         );
     }
+    for (share, current_share) in [(Some(0.6), None), (None, Some(0.5)), (None, None)] {
+        let event = Event::Heard {
+            run: SILENT,
+            worker: worker(1),
+            share,
+            current_share,
+        };
+        table.ignores(Ignored::Undecided, [event]);
+    }
 }
 
 #[test]
@@ -380,7 +389,9 @@ fn a_failed_run_is_tried_again_until_its_tries_are_spent() {
         };
         match decide_stored(&before, event, LATER, &Policy::default()) {
             Decision::Change { job, effects } if effects.is_empty() => *job,
-            other => panic!("{other:?}"),
+            other @ (Decision::Ignore(_) | Decision::Answer(_) | Decision::Change { .. }) => {
+                panic!("{other:?}")
+            }
         }
     };
     // The kind, how often it failed before, what follows, and the take from then on.

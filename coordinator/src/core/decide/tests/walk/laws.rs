@@ -195,12 +195,19 @@ impl Passage<'_> {
             Event::Started { run, worker } => {
                 self.assert(is_to(worker, run), "who asks is answered");
             }
-            Event::Heard { run, worker, .. } => {
+            Event::Heard {
+                run,
+                worker,
+                share,
+                current_share,
+            } => {
+                let decided = share.zip(*current_share);
                 let is_current = self.after.current().map(|grant| grant.run) == Some(run.run);
                 let has_ended = self.before.grant(run.run).is_some_and(|grant| grant.ended);
+                let is_open = decided.is_none() && self.may_go_on(run.run);
                 self.assert(
-                    is_to(worker, run) != (is_current || has_ended),
-                    "a run that is not current and has not ended is told to stop",
+                    is_to(worker, run) != (is_current || has_ended || is_open),
+                    "a run that is not current and has not ended is told to stop, once that can be decided",
                 );
             }
             Event::Unblocked
@@ -212,6 +219,12 @@ impl Passage<'_> {
             | Event::CancelRequested
             | Event::RetryRequested => {}
         }
+    }
+
+    /// Whether it is one of two runs of a running job that may both be the one to keep.
+    fn may_go_on(&self, run: RunId) -> bool {
+        let is_rival = |grant: &Grant| !grant.ended && !grant.told_to_stop;
+        self.before.current().is_some() && self.before.grant(run).is_some_and(is_rival)
     }
 
     fn only_those_concerned_hear_of_it(&self) {
@@ -266,7 +279,11 @@ impl Passage<'_> {
         {
             let takes_over = self.after.current().map(|grant| grant.run) == Some(run.run);
             self.assert(
-                lost.is_none() || takes_over && share > current_share,
+                lost.is_none()
+                    || takes_over
+                        && share
+                            .zip(*current_share)
+                            .is_some_and(|(share, current)| share > current),
                 "only a run that is nearer its end takes over",
             );
         }

@@ -1,2 +1,96 @@
-//! Work in progress.
-fn main() {}
+//! The command people type: arguments, settings, log, exit code; each command is a file under `commands`.
+
+mod all_in_one;
+mod cli;
+mod client;
+mod commands;
+mod error;
+mod film_args;
+mod follow;
+mod names;
+mod report;
+mod save;
+mod settings;
+mod sse;
+mod table;
+mod term;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::MultiProgress;
+use shared::telemetry;
+
+use crate::cli::{Cli, Command};
+use crate::error::CommandError;
+use crate::settings::Settings;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            term::complain(&format!("callsheet: {}", error.message()));
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The settings, flags included.
+    pub(crate) settings: Settings,
+    /// The terminal, if progress bars can be drawn on it; the log shares it with them.
+    pub(crate) screen: Option<MultiProgress>,
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> Result<(), CommandError> {
+    if let Command::Completions(completions) = &cli.command {
+        completions.run();
+        return Ok(());
+    }
+    let mut overrides = cli.command.overrides();
+    match cli.verbose {
+        0 => {}
+        1 => overrides.push(("log.filter", "info".to_owned())),
+        _ => overrides.push(("log.filter", "debug".to_owned())),
+    }
+    let settings = Settings::load(cli.config.as_ref(), overrides)?;
+    let is_terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
+    let screen = is_terminal.then(MultiProgress::new);
+    let _guard = match screen.clone() {
+        Some(screen) => telemetry::init_with(
+            &settings.log,
+            move || term::BesideBars::new(screen.clone()),
+            true,
+        )?,
+        None => telemetry::init(&settings.log)?,
+    };
+    // Both are set up by hand because the client is built without a default, so that there is one TLS library for all.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("TLS was set up before");
+    }
+    let context = Context { settings, screen };
+    match cli.command {
+        Command::Film(film) => film.run(context).await,
+        Command::Up(up) => up.run(context).await,
+        Command::Submit(submit) => submit.run(&context).await,
+        Command::List(list) => list.run(&context).await,
+        Command::Show(show) => show.run(&context).await,
+        Command::Watch(watch) => watch.run(&context).await,
+        Command::Cancel(cancel) => cancel.run(&context).await,
+        Command::Retry(retry) => retry.run(&context).await,
+        Command::Workers(workers) => workers.run(&context).await,
+        Command::Pause(pause) => pause.run(&context).await,
+        Command::Resume(resume) => resume.run(&context).await,
+        Command::Completions(completions) => {
+            completions.run();
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Everything in this process: the coordinator, an embedded broker and one worker with all built-in backends. It is the same
+//! code that runs on many machines, and it is spoken to over HTTP all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::settings::CoordinatorSettings;
+use coordinator::{AnotherCoordinator, Running, StartError};
+use shared::artifacts::{ArtifactError, ArtifactStore};
+use shared::broker::SharedBroker;
+use shared::broker::embedded::EmbeddedBroker;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker_runtime::WorkerError;
+use worker_runtime::backend::{Backend, NotReady};
+use worker_runtime::settings::WorkerConfig;
+
+use crate::settings::{Settings, url_of};
+
+/// The name of the one worker.
+const WORKER: &str = "all-in-one";
+/// How long what runs may go on when someone wants to leave. What is not done by then is handed back and done next time.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Everything, at work.
+#[derive(Debug)]
+pub(crate) struct AllInOne {
+    coordinator: Running,
+    broker: SharedBroker,
+    backends: Vec<Arc<dyn Backend>>,
+    worker: JoinHandle<Result<(), WorkerError>>,
+    stop: CancellationToken,
+}
+
+/// Why not everything runs in this process.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AllInOneError {
+    /// The coordinator did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The films' files have no place.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// Something that the work needs is not installed.
+    #[error("{0}")]
+    NotReady(#[from] NotReady),
+    /// The worker ended.
+    #[error("the worker ended")]
+    Worker(#[from] WorkerError),
+    /// The coordinator ended.
+    #[error(transparent)]
+    Another(#[from] AnotherCoordinator),
+    /// A part died: a mistake in this program.
+    #[error("a part of the program died")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+impl AllInOne {
+    /// Starts everything in the settings' data folder, and carries on with what is there.
+    ///
+    /// # Errors
+    /// If the folder or the address cannot be used.
+    pub(crate) async fn start(settings: &Settings) -> Result<Self, AllInOneError> {
+        let CoordinatorSettings { data_dir, .. } = &settings.coordinator;
+        let artifacts = ArtifactStore::open_folder(&data_dir.join("artifacts"))?;
+        let broker: SharedBroker = Arc::new(EmbeddedBroker::new());
+        let coordinator = coordinator::start(
+            settings.coordinator.clone(),
+            Arc::clone(&broker),
+            artifacts.clone(),
+        )
+        .await?;
+        let backends: Vec<Arc<dyn Backend>> = llm_worker::backends();
+        let name = WORKER
+            .parse()
+            .expect("the name consists of lower-case letters and hyphens");
+        let config = WorkerConfig {
+            slots: slots(),
+            drain_timeout: DRAIN,
+            ..WorkerConfig::new(name, data_dir.join("worker"))
+        };
+        let stop = CancellationToken::new();
+        let worker = worker_runtime::run(
+            backends.clone(),
+            config,
+            Arc::clone(&broker),
+            artifacts,
+            stop.clone(),
+        );
+        Ok(Self {
+            coordinator,
+            broker,
+            backends,
+            worker: tokio::spawn(worker),
+            stop,
+        })
+    }
+
+    /// Where the coordinator is spoken to.
+    pub(crate) fn url(&self) -> String {
+        url_of(self.coordinator.address)
+    }
+
+    /// What the backends need and do not find, with what to do.
+    pub(crate) fn missing(&self) -> impl Future<Output = Result<(), NotReady>> + use<> {
+        let backends = self.backends.clone();
+        async move {
+            let checks = backends.iter().map(|backend| backend.prepare());
+            futures::future::try_join_all(checks).await.map(drop)
+        }
+    }
+
+    /// Resolves when a part can no longer do its work, with the reason.
+    pub(crate) async fn failed(&mut self) -> AllInOneError {
+        tokio::select! {
+            Err(error) = self.coordinator.failed() => error.into(),
+            ended = &mut self.worker => match ended {
+                Ok(Err(error)) => error.into(),
+                Err(error) => error.into(),
+                Ok(Ok(())) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Stops everything in order: what runs is finished or handed back, and stored.
+    pub(crate) async fn shutdown(mut self) {
+        self.stop.cancel();
+        if !self.worker.is_finished() {
+            match (&mut self.worker).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(error = %shared::failure::chain(&error), "the worker did not end in order");
+                }
+                Err(error) => tracing::error!(%error, "the worker did not end in order"),
+            }
+        }
+        self.coordinator.shutdown().await;
+        self.broker.close().await;
+    }
+}
+
+/// As many jobs at once as there are cores.
+fn slots() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(1).clamp(1, 64)
+}

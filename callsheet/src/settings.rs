@@ -1,0 +1,104 @@
+//! What can be set about the command and about everything it runs in its own process.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use coordinator::settings::CoordinatorSettings;
+use serde::Deserialize;
+use shared::film::Mistake;
+use shared::settings::{LogSettings, SettingsError};
+
+/// The defaults that differ from those of the single programs.
+const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The settings of the command.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Settings {
+    /// Section `[client]`.
+    #[serde(default)]
+    pub(crate) client: ClientSettings,
+    /// Section `[coordinator]`, for one in this process.
+    pub(crate) coordinator: CoordinatorSettings,
+    /// Section `[log]`.
+    pub(crate) log: LogSettings,
+}
+
+/// Section `[client]`: where the coordinator is that commands speak to.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct ClientSettings {
+    /// Its URL.
+    pub(crate) coordinator: Option<String>,
+}
+
+impl shared::settings::Settings for Settings {
+    fn mistakes(&self) -> Vec<Mistake> {
+        [self.log.mistakes(), self.coordinator.mistakes()].concat()
+    }
+}
+
+impl Settings {
+    /// Reads the settings: defaults ← file ← environment ← flags.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or with every mistake.
+    pub(crate) fn load(
+        file: Option<&PathBuf>,
+        flags: Vec<(&'static str, String)>,
+    ) -> Result<Self, SettingsError> {
+        let defaults = format!("{}\n{DEFAULTS}", coordinator::DEFAULT_SETTINGS);
+        shared::settings::load(
+            &defaults,
+            file.map(PathBuf::as_path),
+            std::env::vars_os(),
+            flags,
+        )
+    }
+
+    /// The coordinator that was named, or the one that `callsheet up` starts with these settings.
+    pub(crate) fn coordinator_url(&self) -> String {
+        self.client
+            .coordinator
+            .clone()
+            .unwrap_or_else(|| url_of(self.coordinator.listen))
+    }
+}
+
+/// How a program on this machine reaches what listens there.
+pub(crate) fn url_of(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used_and_a_named_coordinator_goes_first() {
+        let load = |flags| {
+            let defaults = format!("{}\n{DEFAULTS}", coordinator::DEFAULT_SETTINGS);
+            shared::settings::load::<Settings>(&defaults, None, [], flags)
+        };
+        let settings = load(Vec::new()).unwrap();
+        assert_eq!(settings.coordinator_url(), "http://127.0.0.1:7420");
+        assert_eq!(settings.log.filter, "warn");
+        let settings = load(vec![(
+            "client.coordinator",
+            "http://studio:7420".to_owned(),
+        )])
+        .unwrap();
+        assert_eq!(settings.coordinator_url(), "http://studio:7420");
+    }
+
+    #[test]
+    fn an_address_that_means_every_network_is_reached_on_this_machine() {
+        assert_eq!(url_of("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
+        assert_eq!(url_of("[::]:80".parse().unwrap()), "http://[::1]:80");
+        assert_eq!(url_of("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
+    }
+}

@@ -1,0 +1,224 @@
+//! Many films at once over three processes: nothing is lost, nothing is executed twice, whatever is killed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use futures::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use shared::api::FilmStatus;
+use shared::film::FilmRequest;
+use support::stage::{Cast, Stage};
+use support::submitter::Submitter;
+use support::wait::until;
+
+const FILMS: usize = 200;
+/// A story, three keyframes, three clips and an assembly.
+const JOBS: usize = FILMS * 8;
+
+fn requests() -> Vec<FilmRequest> {
+    let request = |seed| FilmRequest {
+        premise: Some("A storm".to_owned()),
+        scenes: Some(3),
+        seconds: Some(1.0),
+        seed: Some(seed),
+        ..FilmRequest::default()
+    };
+    (0..FILMS as u64).map(request).collect()
+}
+
+/// Waits until every film is completed.
+async fn all_completed(stage: &Stage, limit: Duration) {
+    until("all films to be completed", limit, async || {
+        let films = stage.films().await?;
+        let done = films
+            .iter()
+            .filter(|film| film.status == FilmStatus::Completed)
+            .count();
+        ensure!(
+            done == FILMS && films.len() == FILMS,
+            "{done} of {} films are completed",
+            films.len()
+        );
+        Ok(())
+    })
+    .await;
+}
+
+/// How often each job was executed beyond once, in all; every job must have been executed.
+fn extra_executions(stage: &Stage) -> usize {
+    let mut counted: HashMap<String, usize> = HashMap::new();
+    for line in stage.executions() {
+        let job = line.split(' ').next().unwrap_or_default().to_owned();
+        *counted.entry(job).or_default() += 1;
+    }
+    assert_eq!(counted.len(), JOBS, "every job is executed");
+    counted.values().map(|times| times - 1).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_films_at_once_are_finished_with_one_execution_a_job() -> Result<()> {
+    let stage = Stage::set(Cast::Stubs { slots: 4 }).await?;
+    let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
+    let films = submitter.submit_all(&requests(), "calm").await?;
+    assert_eq!(films.values().collect::<BTreeSet<_>>().len(), FILMS);
+    all_completed(&stage, Duration::from_secs(120)).await;
+    assert_eq!(extra_executions(&stage), 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_that_are_published_twice_are_executed_once() -> Result<()> {
+    let stage = Stage::set(Cast::Stubs { slots: 4 }).await?;
+    let echo = tokio::spawn(publish_attempts_again(stage.rabbitmq.url()));
+    let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
+    submitter.submit_all(&requests(), "twice").await?;
+    all_completed(&stage, Duration::from_secs(180)).await;
+    assert_eq!(extra_executions(&stage), 0);
+    ensure!(
+        !echo.is_finished(),
+        "the echo ended early: {:?}",
+        echo.await
+    );
+    Ok(())
+}
+
+/// Listens to everything that is published to the job queues, and puts a copy of each message into the same queue.
+async fn publish_attempts_again(url: String) -> Result<usize> {
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let copies = channel
+        .queue_declare(
+            "copies".into(),
+            QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        )
+        .await?;
+    let offers = [support::stage::STORY, support::stage::PICTURES].join(",");
+    for offer in offers.split(',') {
+        let key = format!("callsheet.job.{}", offer.replace('/', "."));
+        let bind = QueueBindOptions::default();
+        channel
+            .queue_bind(
+                copies.name().clone(),
+                "callsheet".into(),
+                key.into(),
+                bind,
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    let mut reader = channel
+        .basic_consume(
+            copies.name().clone(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    while let Some(delivery) = reader.next().await {
+        let delivery = delivery?;
+        let properties: BasicProperties = delivery.properties.clone();
+        let key = delivery.routing_key.clone();
+        let options = BasicPublishOptions::default();
+        channel
+            .basic_publish("".into(), key, options, &delivery.data, properties)
+            .await?;
+        delivery.ack(BasicAckOptions::default()).await?;
+    }
+    bail!("the connection ended")
+}
+
+/// What a storm kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Coordinator,
+    Writer,
+    Painter,
+    Broker,
+}
+
+/// A small generator of its own, so that a seed tells the same storm for ever: xorshift64* (Vigna, 2016).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
+    }
+}
+
+/// Ten kills of each, in random order, each when a random number of executions has been seen.
+fn storm(seed: u64) -> Vec<(usize, Victim)> {
+    let mut dice = Dice(seed);
+    let mut victims: Vec<Victim> = [[Victim::Coordinator; 10], [Victim::Broker; 10]]
+        .concat()
+        .into_iter()
+        .chain([Victim::Painter; 9])
+        .collect();
+    victims.push(Victim::Writer);
+    for last in (1..victims.len()).rev() {
+        victims.swap(last, dice.below(last + 1));
+    }
+    let mut moments: Vec<usize> = victims
+        .iter()
+        .map(|_| 20 + dice.below(JOBS - 120))
+        .collect();
+    moments.sort_unstable();
+    moments.into_iter().zip(victims).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_kills_each_of_coordinator_worker_and_broker_lose_nothing() -> Result<()> {
+    let seed = std::env::var("CALLSHEET_STORM_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_261_123);
+    let mut stage = Stage::set(Cast::Stubs { slots: 1 }).await?;
+    let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
+    submitter.submit_all(&requests(), "storm").await?;
+    let mut worker_kills = 0;
+    for (moment, victim) in storm(seed) {
+        until(
+            &format!("execution {moment}, to kill the {victim:?}"),
+            Duration::from_secs(90),
+            async || {
+                let seen = stage.executions().len();
+                ensure!(seen >= moment, "{seen} executions");
+                Ok(())
+            },
+        )
+        .await;
+        match victim {
+            Victim::Coordinator => restart(&mut stage.coordinator)?,
+            Victim::Writer => restart(&mut stage.writer)?,
+            Victim::Painter => restart(&mut stage.painter)?,
+            Victim::Broker => {
+                stage.rabbitmq.kill()?;
+                stage.rabbitmq.start_again().await?;
+            }
+        }
+        worker_kills += usize::from(matches!(victim, Victim::Writer | Victim::Painter));
+    }
+    stage.ready().await;
+    all_completed(&stage, Duration::from_secs(180)).await;
+    let extra = extra_executions(&stage);
+    println!("storm {seed}: {JOBS} jobs, 10 kills each, {extra} executions beyond one a job");
+    assert!(
+        extra <= worker_kills,
+        "{extra} extra executions after {worker_kills} kills of workers"
+    );
+    Ok(())
+}
+
+fn restart(program: &mut support::programs::Program) -> Result<()> {
+    program.kill()?;
+    program.start_again()
+}

@@ -1,0 +1,149 @@
+//! The programs of the project as processes of a test's own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// A program that was started, and can be killed and started again. It is killed when this value goes.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+/// Where the programs of this build are: beside the folder of the test binaries.
+fn folder() -> PathBuf {
+    let me = std::env::current_exe().expect("a running program has a path");
+    let folder = me.parent().expect("it lies in a folder");
+    match folder.file_name() == Some(OsStr::new("deps")) {
+        true => folder
+            .parent()
+            .expect("deps lies in the folder of the profile")
+            .to_owned(),
+        false => folder.to_owned(),
+    }
+}
+
+/// The path of one of the project's programs.
+///
+/// # Errors
+/// If it was not built.
+pub fn path(name: &str) -> Result<PathBuf> {
+    let path = folder().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    ensure!(
+        path.exists(),
+        "{} is not built: `cargo xtask test` builds the programs first",
+        path.display()
+    );
+    Ok(path)
+}
+
+impl Program {
+    /// Starts a program; what it prints goes to a file in `logs`.
+    ///
+    /// # Errors
+    /// If it was not built or does not start.
+    pub fn start<I, S>(name: &'static str, label: &str, arguments: I, logs: &Path) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        let log = logs.join(format!("{label}.log"));
+        let mut program = Self {
+            name,
+            arguments,
+            log,
+            child: None,
+        };
+        program.start_again()?;
+        Ok(program)
+    }
+
+    /// Starts it again with the same arguments.
+    ///
+    /// # Errors
+    /// If it runs, or does not start.
+    pub fn start_again(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let child = Command::new(path(self.name)?)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {}", self.name))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Its process id, if it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// If it cannot be told or waited for.
+    pub async fn end(&mut self) -> Result<ExitStatus> {
+        let mut child = self
+            .child
+            .take()
+            .with_context(|| format!("{} does not run", self.name))?;
+        let told = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()?;
+        ensure!(told.success(), "{} could not be told to end", self.name);
+        Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
+    }
+
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self
+            .child
+            .as_mut()
+            .map(Child::try_wait)
+            .transpose()?
+            .flatten())
+    }
+
+    /// What it has printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.kill();
+        if std::thread::panicking() {
+            let printed = self.printed();
+            let tail = printed.lines().rev().take(15).collect::<Vec<_>>();
+            for line in tail.iter().rev() {
+                eprintln!("{}: {line}", self.name);
+            }
+        }
+    }
+}

@@ -1,1 +1,18 @@
-//! Work in progress.
+//! What the stories need: real servers, test doubles and ways to wait.
+
+pub mod broker_conformance;
+pub mod programs;
+pub mod rabbitmq;
+pub mod stage;
+pub mod submitter;
+pub mod wait;
+
+/// Prints what is logged, if `RUST_LOG` says so: for looking into a story that fails.
+pub fn log_to_terminal() {
+    use tracing_subscriber::{EnvFilter, fmt};
+    // Whoever comes first sets it for all.
+    let _ = fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -177,7 +177,7 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// *started* one after the other from one task arrive in that order. Waits for the connection, up to a time limit.
     ///
     /// Publishing to a queue makes it if it is not there, except for an inbox: one that is not there makes the message
-    /// unroutable, and so does a reply address that nobody listens at.
+    /// unroutable. An answer to somebody who has gone is lost without an error.
     async fn publish(&self, to: &Address, message: Message) -> Result<(), PublishError>;
 
     /// Opens a queue for reading, making it if it is not there. Waits for the connection, up to a time limit.

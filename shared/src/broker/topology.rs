@@ -166,7 +166,8 @@ pub fn route(to: &Address) -> Result<Route, PublishError> {
             Ok(Route {
                 exchange: "",
                 routing_key: name.clone(),
-                mandatory: true,
+                // RabbitMQ 3.10 returns mandatory answers even when it has delivered them.
+                mandatory: false,
             })
         }
         Address::Reply(_) => Err(PublishError::Refused(format!(

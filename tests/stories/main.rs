@@ -1,0 +1,4 @@
+//! Stories told across processes. One binary, one module a story.
+
+mod broker;
+mod storm;

@@ -1,0 +1,313 @@
+//! A real RabbitMQ server of a test's own: temporary data, free ports on the loopback interface, nothing left behind.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Debian's start script proper. The one on the path insists on the user `rabbitmq`, and does not pass our settings on.
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Talks to a running server.
+const CTL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+/// Longest wait for a server to start, on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// A running RabbitMQ server. It ends with this value, and also when this process is killed.
+pub struct RabbitMq {
+    folder: PathBuf,
+    ports: Ports,
+    epmd: Child,
+    /// `None` while it is killed or stopped.
+    server: Option<Child>,
+    reaper: Reaper,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    epmd: u16,
+    distribution: u16,
+}
+
+impl fmt::Debug for RabbitMq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMq")
+            .field("url", &self.url())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RabbitMq {
+    /// Starts a server and waits until it speaks AMQP.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start; with what it printed.
+    pub async fn start() -> Result<Self> {
+        ensure!(
+            Path::new(SERVER).exists(),
+            "RabbitMQ is not installed ({SERVER} is missing): run `cargo xtask test`, which installs it, or `apt-get install \
+             rabbitmq-server`"
+        );
+        let folder = tempfile::Builder::new()
+            .prefix("callsheet-rabbitmq-")
+            .tempdir()?
+            .keep();
+        let mut reaper = Reaper::start(&folder)?;
+        let ports = Ports {
+            amqp: free_port()?,
+            epmd: free_port()?,
+            distribution: free_port()?,
+        };
+        write_settings(&folder, ports)?;
+        // Erlang's name server, started by us so that it is ours to end.
+        let epmd = Command::new("epmd")
+            .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting epmd, a part of Erlang")?;
+        reaper.watch(&[epmd.id()])?;
+        let mut rabbitmq = Self {
+            folder,
+            ports,
+            epmd,
+            server: None,
+            reaper,
+        };
+        rabbitmq.start_again().await?;
+        Ok(rabbitmq)
+    }
+
+    /// Where to connect, with user and password.
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    /// Kills the server with SIGKILL. Its data stays.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut server) = self.server.take() {
+            server.kill()?;
+            server.wait()?;
+        }
+        self.reaper.watch(&[self.epmd.id()])
+    }
+
+    /// Stops the server in order. Its data stays.
+    ///
+    /// # Errors
+    /// If it cannot be told to stop.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut server) = self.server.take() else {
+            return Ok(());
+        };
+        let told = Command::new("kill")
+            .args(["-TERM", &server.id().to_string()])
+            .status()?;
+        ensure!(told.success(), "the server could not be told to stop");
+        tokio::task::spawn_blocking(move || server.wait()).await??;
+        self.reaper.watch(&[self.epmd.id()])
+    }
+
+    /// Starts the server again, on the same port and with the same data, and waits until it speaks AMQP.
+    ///
+    /// # Errors
+    /// If it does not start; with what it printed.
+    pub async fn start_again(&mut self) -> Result<()> {
+        ensure!(self.server.is_none(), "the server runs already");
+        let server = self
+            .command()?
+            .spawn()
+            .context("starting rabbitmq-server")?;
+        self.reaper.watch(&[self.epmd.id(), server.id()])?;
+        self.server = Some(server);
+        let deadline = Instant::now() + START_LIMIT;
+        while !speaks_amqp(self.ports.amqp).await {
+            let exit = self
+                .server
+                .as_mut()
+                .map(Child::try_wait)
+                .transpose()?
+                .flatten();
+            if exit.is_some() || Instant::now() > deadline {
+                let printed = fs::read_to_string(self.folder.join("printed")).unwrap_or_default();
+                bail!("RabbitMQ did not start (exit: {exit:?}); it printed:\n{printed}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Runs `rabbitmqctl` on the server and returns what it printed. It needs seconds.
+    ///
+    /// # Errors
+    /// If it fails; with what it printed.
+    pub async fn ctl(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::from(self.with_environment(CTL));
+        let output = command
+            .args(["--quiet", "--node", &self.node()])
+            .args(arguments)
+            .output()
+            .await?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?}: {printed}{complained}"
+        );
+        Ok(printed)
+    }
+
+    fn node(&self) -> String {
+        format!("callsheet-{}@localhost", self.ports.amqp)
+    }
+
+    /// One of RabbitMQ's scripts, told where everything is.
+    fn with_environment(&self, script: &str) -> Command {
+        let file = |name: &str| self.folder.join(name);
+        let mut command = Command::new(script);
+        command
+            .env_clear()
+            .env(
+                "PATH",
+                std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
+            )
+            .env("HOME", &self.folder)
+            .env("LANG", "C.UTF-8")
+            .env("RABBITMQ_CONF_ENV_FILE", file("empty"))
+            .env("RABBITMQ_CONFIG_FILE", file("rabbitmq.conf"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("enabled_plugins"))
+            .env("RABBITMQ_MNESIA_BASE", file("data"))
+            .env("RABBITMQ_LOG_BASE", file("log"))
+            .env("RABBITMQ_NODENAME", self.node())
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1");
+        command
+    }
+
+    fn command(&self) -> Result<Command> {
+        let printed = self.folder.join("printed");
+        let printed = File::options().create(true).append(true).open(printed)?;
+        let mut command = self.with_environment(SERVER);
+        command
+            // With it the start script becomes the server, so that our child is the server itself.
+            .env("RABBITMQ_ALLOW_INPUT", "true")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
+            )
+            .arg("-noinput")
+            .stdin(Stdio::null())
+            .stdout(printed.try_clone()?)
+            .stderr(printed);
+        Ok(command)
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        // The reaper kills both; what is left is to wait for them.
+        self.reaper.let_go();
+        let _ = self.epmd.wait();
+        if let Some(mut server) = self.server.take() {
+            let _ = server.wait();
+        }
+    }
+}
+
+/// Kills processes and removes a folder as soon as we are gone, however we go: a value in a `static` is never dropped, and a
+/// killed test runs no code at all.
+struct Reaper {
+    shell: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Reaper {
+    fn start(folder: &Path) -> Result<Self> {
+        const SCRIPT: &str = r#"
+            trap '' INT TERM HUP
+            pids=
+            while read -r line; do pids=$line; done
+            [ -z "$pids" ] || kill -9 $pids
+            rm -rf "$0"
+        "#;
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting a shell")?;
+        let input = shell.stdin.take();
+        Ok(Self { shell, input })
+    }
+
+    /// These processes are to be killed, and no others.
+    fn watch(&mut self, pids: &[u32]) -> Result<()> {
+        let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+        let input = self
+            .input
+            .as_mut()
+            .context("the reaper was let go already")?;
+        writeln!(input, "{}", pids.join(" ")).context("telling the reaper")
+    }
+
+    fn let_go(&mut self) {
+        drop(self.input.take());
+        let _ = self.shell.wait();
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+fn write_settings(folder: &Path, ports: Ports) -> Result<()> {
+    let settings = format!(
+        "listeners.tcp.1 = 127.0.0.1:{}\n\
+         num_acceptors.tcp = 2\n\
+         vm_memory_high_watermark.absolute = 512MiB\n\
+         disk_free_limit.absolute = 50MB\n\
+         raft.wal_max_size_bytes = 16777216\n\
+         log.file.level = warning\n",
+        ports.amqp
+    );
+    fs::write(folder.join("rabbitmq.conf"), settings)?;
+    fs::write(folder.join("enabled_plugins"), "[].\n")?;
+    fs::write(folder.join("empty"), "")?;
+    Ok(())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Whether something on that port answers the AMQP protocol header with a method frame.
+async fn speaks_amqp(port: u16) -> bool {
+    let handshake = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        stream.read_u8().await
+    };
+    matches!(timeout(Duration::from_secs(2), handshake).await, Ok(Ok(1)))
+}

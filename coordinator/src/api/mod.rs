@@ -35,8 +35,9 @@ use crate::coordinator::Coordinator;
 /// Largest body of a request, in bytes: a script of 200 scenes with long prompts fits.
 const BODY_MAX: usize = 2 << 20;
 
-/// How long downloads may go on after the word to shut down.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long downloads may go on after the word to shut down: a player that is paused would hold one open for ever, and
+/// what broke off can be gone on with.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the API is told when it is set up.
 #[derive(Debug, Clone, Default)]

@@ -135,32 +135,34 @@ async function draw(id) {
   const film = await ask("GET", `/v1/films/${id}`);
   if (id !== open) return;
   const place = byId("film");
-  const playing = place.querySelector(`video[data-file="film"]`);
+  // What plays goes on playing: a video that is shown already is moved, not made anew.
+  const shown = new Map([...place.querySelectorAll("video")].map((video) => [video.getAttribute("src"), video]));
+  const video = (source, poster) => shown.get(source) ?? player(source, poster);
   place.replaceChildren(
     element("h3", {}, nameOf(film)),
     element("p", { className: "soft" }, film.story?.logline ?? film.premise ?? ""),
     element("p", { className: film.status }, film.status),
     ...film.fallbacks.map((text) => element("p", { className: "soft" }, `Not as asked for: ${text}`)),
-    film.film ? playing ?? player(`/v1/films/${id}/film.mp4`, "film", null) : "",
+    film.film ? video(`/v1/films/${id}/film.mp4`, null) : "",
     buttons(film),
-    element("div", { className: "scenes" }, ...film.scenes.map((scene) => sceneCard(id, scene))),
+    element("div", { className: "scenes" }, ...film.scenes.map((scene) => sceneCard(id, scene, video))),
     element("ul", { className: "jobs" }, ...film.jobs.map(jobLine)),
   );
 }
 
-function player(source, file, poster) {
-  const made = element("video", { src: source, controls: true, preload: "none" });
-  made.dataset.file = file;
+/// A scene's clip waits behind its keyframe until someone plays it; the film shows its first frame.
+function player(source, poster) {
+  const made = element("video", { controls: true, preload: poster ? "none" : "metadata" });
   if (poster) made.poster = poster;
-  else made.preload = "metadata";
+  made.setAttribute("src", source);
   return made;
 }
 
-function sceneCard(id, scene) {
+function sceneCard(id, scene, video) {
   const base = `/v1/films/${id}/scenes/${scene.number}`;
   const keyframe = scene.keyframe ? `${base}/keyframe.png` : null;
-  let frame = element("div", { className: "frame" });
-  if (scene.clip) frame = player(`${base}/clip.mp4`, "clip", keyframe);
+  let frame = element("div");
+  if (scene.clip) frame = video(`${base}/clip.mp4`, keyframe);
   else if (keyframe) frame = element("img", { src: keyframe, alt: scene.title });
   frame.className = "frame";
   return element("div", { className: "scene" }, frame, element("p", {}, `${scene.number}. ${scene.title}`));

@@ -27,8 +27,8 @@ pub const INBOX_EXPIRES: Duration = Duration::from_mins(5);
 
 /// Largest body in bytes: what RabbitMQ takes from version 4 on.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Largest sum of all header names and values in bytes: headers travel in one frame, which has 128 KiB.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Largest sum of all header names and values in bytes: headers travel in one frame, of which we use small ones.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Largest id, correlation id, address and header name in bytes.
 const MAX_SHORT_TEXT_BYTES: usize = 255;
 

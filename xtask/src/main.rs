@@ -146,3 +146,30 @@ fn shown(command: &Command) -> String {
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     words.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    const MANIFEST: &str = include_str!("../../Cargo.toml");
+    const REASONS: &str = include_str!("../../docs/design/dependencies.md");
+
+    #[test]
+    fn every_dependency_stands_with_its_reason_in_the_documentation() {
+        let dependencies: BTreeSet<&str> = MANIFEST
+            .lines()
+            .skip_while(|line| *line != "[workspace.dependencies]")
+            .skip(1)
+            .take_while(|line| !line.starts_with('['))
+            .filter(|line| !line.contains("path ="))
+            .filter_map(|line| Some(line.split_once(" = ")?.0))
+            .collect();
+        let explained: BTreeSet<&str> = REASONS
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" |").next())
+            .flat_map(|cell| cell.split(", "))
+            .map(|name| name.trim_matches('`'))
+            .collect();
+        assert_eq!(dependencies, explained);
+    }
+}

@@ -11,6 +11,7 @@ use shared::broker::SharedBroker;
 use shared::broker::embedded::EmbeddedBroker;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use video_worker::VideoSettings;
 use worker_runtime::WorkerError;
 use worker_runtime::backend::{Backend, NotReady};
 use worker_runtime::settings::WorkerConfig;
@@ -70,7 +71,10 @@ impl AllInOne {
             artifacts.clone(),
         )
         .await?;
-        let backends: Vec<Arc<dyn Backend>> = llm_worker::backends();
+        let video = VideoSettings {
+            ffmpeg: settings.ffmpeg.clone(),
+        };
+        let backends = [llm_worker::backends(), video_worker::backends(&video)].concat();
         let name = WORKER
             .parse()
             .expect("the name consists of lower-case letters and hyphens");

@@ -7,6 +7,7 @@ use coordinator::settings::CoordinatorSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{LogSettings, SettingsError};
+use video_worker::ffmpeg::FfmpegPrograms;
 
 /// The defaults that differ from those of the single programs.
 const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) client: ClientSettings,
     /// Section `[coordinator]`, for one in this process.
     pub(crate) coordinator: CoordinatorSettings,
+    /// Section `[ffmpeg]`, for a worker in this process.
+    pub(crate) ffmpeg: FfmpegPrograms,
     /// Section `[log]`.
     pub(crate) log: LogSettings,
 }
@@ -32,7 +35,12 @@ pub(crate) struct ClientSettings {
 
 impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
-        [self.log.mistakes(), self.coordinator.mistakes()].concat()
+        [
+            self.log.mistakes(),
+            self.coordinator.mistakes(),
+            self.ffmpeg.mistakes(),
+        ]
+        .concat()
     }
 }
 
@@ -45,9 +53,8 @@ impl Settings {
         file: Option<&PathBuf>,
         flags: Vec<(&'static str, String)>,
     ) -> Result<Self, SettingsError> {
-        let defaults = format!("{}\n{DEFAULTS}", coordinator::DEFAULT_SETTINGS);
         shared::settings::load(
-            &defaults,
+            &defaults(),
             file.map(PathBuf::as_path),
             std::env::vars_os(),
             flags,
@@ -61,6 +68,16 @@ impl Settings {
             .clone()
             .unwrap_or_else(|| url_of(self.coordinator.listen))
     }
+}
+
+/// The defaults of all the parts, and those that are different here.
+fn defaults() -> String {
+    [
+        coordinator::DEFAULT_SETTINGS,
+        video_worker::DEFAULT_SETTINGS,
+        DEFAULTS,
+    ]
+    .join("\n")
 }
 
 /// How a program on this machine reaches what listens there.
@@ -80,10 +97,7 @@ mod tests {
 
     #[test]
     fn the_defaults_can_be_used_and_a_named_coordinator_goes_first() {
-        let load = |flags| {
-            let defaults = format!("{}\n{DEFAULTS}", coordinator::DEFAULT_SETTINGS);
-            shared::settings::load::<Settings>(&defaults, None, [], flags)
-        };
+        let load = |flags| shared::settings::load::<Settings>(&defaults(), None, [], flags);
         let settings = load(Vec::new()).unwrap();
         assert_eq!(settings.coordinator_url(), "http://127.0.0.1:7420");
         assert_eq!(settings.log.filter, "warn");

@@ -71,6 +71,11 @@ where
             filter: settings.filter.clone(),
             source,
         })?;
+    // lapin logs whole messages that come back, and once more every failure that we log ourselves.
+    let filter = match settings.filter.contains("lapin") {
+        true => filter,
+        false => filter.add_directive("lapin=off".parse().expect("it names a module and a level")),
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use shared::broker::{Delivery, Message, Queue};
 use shared::failure::{Failure, FailureKind, chain};
+use shared::fields;
 use shared::ids::{RunId, StoreId};
 use shared::protocol::{
     AttemptFailed, AttemptReleased, AttemptStarted, DenyReason, Envelope, ReleaseReason,
@@ -32,6 +33,8 @@ pub(crate) enum Asked {
     Granted(Box<Granted>, Delivery),
     /// There is nothing to run; the delivery is settled.
     Nothing,
+    /// The worker goes away; the delivery is to go back once no more can come.
+    GoingAway(Delivery),
 }
 
 /// Asks whether the attempt in this delivery may begin here, until there is an answer or the worker goes away.
@@ -91,7 +94,7 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
             delivery,
         )),
         Some(Answer::Denied(reason)) => {
-            tracing::debug!(job.id = %run.of.job, attempt = %run.of.attempt, ?reason, "denied");
+            tracing::debug!({ fields::JOB_ID } = %run.of.job, { fields::REASON } = ?reason, "denied");
             delivery.ack().await;
             worker.journal.forgotten(run.of.run).await;
             Ok(Asked::Nothing)
@@ -103,11 +106,10 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
             Ok(Asked::Nothing)
         }
         None => {
-            delivery.requeue().await;
             // The grant may be on its way: the coordinator must not wait for a run that will not begin.
             let released = released(worker, run, ReleaseReason::Drain);
             worker.reporter.report(run.of.run, store, released).await;
-            Ok(Asked::Nothing)
+            Ok(Asked::GoingAway(delivery))
         }
     }
 }
@@ -162,7 +164,7 @@ async fn keep_asking(worker: &Worker, run: Run) {
     loop {
         say_started(worker, run).await;
         sleep(pause).await;
-        tracing::debug!(job.id = %run.of.job, attempt = %run.of.attempt, "no answer yet; asking again");
+        tracing::debug!({ fields::JOB_ID } = %run.of.job, "no answer yet; asking again");
         pause = next_pause(pause, worker.config.ask_interval_cap);
     }
 }
@@ -180,6 +182,6 @@ async fn say_started(worker: &Worker, run: Run) {
     let envelope = Envelope::new(run.store, ToCoordinator::AttemptStarted(started));
     let message = Message::durable(envelope.message_id, envelope.to_json());
     if let Err(error) = worker.broker.publish(&Queue::Reports.into(), message).await {
-        tracing::debug!(%error, "the question for a grant may not have arrived");
+        tracing::debug!({ fields::ERROR } = %error, "the question for a grant may not have arrived");
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::failure::{Failure, FailureKind};
+use shared::failure::{Failure, FailureKind, chain};
+use shared::fields;
 use shared::job::Outcome;
 use shared::protocol::{AttemptFailed, AttemptSucceeded, ReleaseReason, RunAttempt, ToCoordinator};
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::ask::released;
 use crate::backend::{AttemptContext, Notebook, Progress, Step};
@@ -47,9 +49,9 @@ enum End {
 /// Does the work and reports how it ended. The slot is free again once the report is written down.
 pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) {
     let run = granted.run;
-    tracing::info!(job.id = %run.of.job, attempt = %run.of.attempt, profile = %granted.attempt.profile, "begins");
+    tracing::info!({ fields::PROFILE } = %granted.attempt.profile, "the run begins");
     let end = work(worker, &granted).await;
-    log(run, &end);
+    log(&end);
     let report = match end {
         End::Succeeded(outcome, took) => {
             ToCoordinator::AttemptSucceeded(Box::new(AttemptSucceeded {
@@ -71,18 +73,17 @@ pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) 
     drop(slot);
 }
 
-fn log(run: Run, end: &End) {
-    let (job, attempt) = (run.of.job, run.of.attempt);
+fn log(end: &End) {
     match end {
         End::Succeeded(_, took) => {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(job.id = %job, attempt = %attempt, took_ms, "succeeded");
+            tracing::info!({ fields::TOOK_MS } = took_ms, "the run succeeded");
         }
         End::Failed(failure) => {
-            tracing::warn!(job.id = %job, attempt = %attempt, %failure, "failed");
+            tracing::warn!({ fields::FAILURE_KIND } = %failure.kind, { fields::ERROR } = failure.message, "the run failed");
         }
         End::Released(reason) => {
-            tracing::info!(job.id = %job, attempt = %attempt, ?reason, "given back");
+            tracing::info!({ fields::REASON } = ?reason, "the run is given back");
         }
     }
 }
@@ -117,10 +118,13 @@ async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
     if let Some(artifact) = success.outcome.product.artifact()
         && let Err(error) = worker.artifacts.verify(artifact).await
     {
-        tracing::warn!(job.id = %run.of.job, %error, "an earlier result cannot be adopted; the work is done again");
+        tracing::warn!(
+            { fields::ERROR } = chain(&error),
+            "an earlier result cannot be adopted; the work is done again"
+        );
         return None;
     }
-    tracing::info!(job.id = %run.of.job, take = %run.take, "adopted an earlier result");
+    tracing::info!({ fields::TAKE } = %run.take, "adopted an earlier result");
     Some(success)
 }
 
@@ -131,7 +135,7 @@ async fn in_scratch_folder(worker: &Arc<Worker>, granted: &Granted, backend: usi
     }
     let end = run_backend(worker, granted, backend, scratch.clone()).await;
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
-        tracing::warn!(%error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
+        tracing::warn!({ fields::ERROR } = %error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
     }
     end
 }
@@ -173,9 +177,8 @@ async fn run_backend(
     let mut task = {
         let backend = Arc::clone(&worker.backends[place]);
         let attempt = granted.attempt.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            backend.run(&attempt, &context).await
-        }))
+        let work = async move { backend.run(&attempt, &context).await };
+        AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))
     };
     let end = tokio::select! {
         biased;
@@ -193,7 +196,7 @@ async fn run_backend(
         }
     };
     if matches!(&end, End::Failed(failure) if failure.kind != FailureKind::Cancelled) {
-        worker.recheck[place].notify_one();
+        worker.doubt(place);
     }
     end
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::broker::{Delivery, Queue, ReadOptions, SubscribeError, Subscription};
 use shared::failure::chain;
+use shared::fields;
 use shared::protocol::{Envelope, ToWorker};
 use tokio::time::sleep;
 
@@ -37,7 +38,7 @@ pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
             }
             Err(SubscribeError::Refused(why)) => return Err(WorkerError::InboxRefused(why)),
             Err(error @ SubscribeError::Disconnected(_)) => {
-                tracing::debug!(%error, "the inbox cannot be opened yet");
+                tracing::warn!({ fields::ERROR } = %error, "the inbox cannot be opened yet; trying again");
             }
         }
         sleep(PAUSE).await;

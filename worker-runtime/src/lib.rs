@@ -17,7 +17,6 @@ mod report;
 mod runs;
 mod runtime;
 pub mod settings;
-pub mod shutdown;
 mod slots;
 mod tap;
 mod worker;

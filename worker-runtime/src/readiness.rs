@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::fields;
 use tokio::time::sleep;
 
 use crate::worker::Worker;
@@ -11,7 +12,11 @@ pub(crate) async fn watch(worker: Arc<Worker>, place: usize) {
     loop {
         while let Err(reason) = prepare(&worker, place).await {
             let backend = worker.backends[place].name();
-            tracing::warn!(backend, %reason, "the backend is not ready");
+            tracing::warn!(
+                { fields::BACKEND } = backend,
+                { fields::REASON } = reason,
+                "the backend is not ready"
+            );
             worker.set(|conditions| conditions.not_ready[place] = Some(reason));
             tokio::select! {
                 () = sleep(worker.config.prepare_interval) => {}
@@ -19,13 +24,11 @@ pub(crate) async fn watch(worker: Arc<Worker>, place: usize) {
             }
         }
         tracing::info!(
-            backend = worker.backends[place].name(),
+            { fields::BACKEND } = worker.backends[place].name(),
             "the backend is ready"
         );
         worker.set(|conditions| conditions.not_ready[place] = None);
         worker.recheck[place].notified().await;
-        let again = "is being looked at again after a failure".to_owned();
-        worker.set(|conditions| conditions.not_ready[place] = Some(again));
     }
 }
 

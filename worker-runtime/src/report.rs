@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use shared::broker::{Message, PublishError, Queue, SharedBroker};
-use shared::failure::{Failure, FailureKind};
+use shared::failure::{Failure, FailureKind, chain};
+use shared::fields;
 use shared::ids::{RunId, StoreId};
 use shared::protocol::{AttemptFailed, Envelope, ToCoordinator};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ impl Reporter {
             .await
         {
             tracing::error!(
-                error = shared::failure::chain(&error),
+                { fields::ERROR } = chain(&error),
                 "the report of a run could not be written down; it is published all the same"
             );
         }
@@ -79,7 +80,10 @@ impl Reporter {
                 Err(PublishError::Refused(why)) => match refused(&report, &why) {
                     Some(failed) => report = failed,
                     None => {
-                        tracing::error!(%why, "the broker refuses a report; the lease of the run will expire");
+                        tracing::error!(
+                            { fields::REASON } = why,
+                            "the broker refuses a report; the lease of the run will expire"
+                        );
                         return;
                     }
                 },
@@ -88,7 +92,7 @@ impl Reporter {
                     | PublishError::Unroutable
                     | PublishError::Full),
                 ) => {
-                    tracing::debug!(%error, "a report is published again");
+                    tracing::debug!({ fields::ERROR } = %error, "a report is published again");
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }
@@ -102,7 +106,10 @@ fn refused(report: &Envelope<ToCoordinator>, why: &str) -> Option<Envelope<ToCoo
     let ToCoordinator::AttemptSucceeded(success) = &report.message else {
         return None;
     };
-    tracing::error!(%why, "the broker refuses the report of a success");
+    tracing::error!(
+        { fields::REASON } = why,
+        "the broker refuses the report of a success"
+    );
     let failure = Failure::new(
         FailureKind::Permanent,
         format!("the result cannot be reported: the broker refuses the message: {why}"),

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use shared::ids::{JobId, RunId, StoreId, Take};
+use shared::fields;
+use shared::ids::{JobId, RunId, StoreId, Take, WorkerId};
 use shared::protocol::{DenyReason, RunRef};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::backend::Step;
 
@@ -17,6 +19,19 @@ pub(crate) struct Run {
     pub(crate) of: RunRef,
     pub(crate) take: Take,
     pub(crate) store: Option<StoreId>,
+}
+
+impl Run {
+    /// The span of everything that is said about it in the log.
+    pub(crate) fn span(&self, worker: &WorkerId) -> Span {
+        tracing::info_span!(
+            "attempt",
+            { fields::JOB_ID } = %self.of.job,
+            { fields::ATTEMPT } = %self.of.attempt,
+            { fields::RUN_ID } = %self.of.run,
+            { fields::WORKER_ID } = %worker,
+        )
+    }
 }
 
 /// The coordinator's answer to a worker that asks whether it may begin.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
+use shared::fields;
 use shared::ids::BootId;
 use shared::protocol::{ReleaseReason, ToCoordinator, WorkerRef};
 use shared::time::Timestamp;
@@ -145,7 +146,7 @@ async fn catch_up(worker: &Worker, left_over: LeftOver) {
         run, take, store, ..
     } in left_over.unfinished
     {
-        tracing::info!(job.id = %run.job, attempt = %run.attempt, "gives back what was begun before the restart");
+        tracing::info!({ fields::JOB_ID } = %run.job, { fields::ATTEMPT } = %run.attempt, "gives back what was begun before the restart");
         let run = Run {
             of: run,
             take,
@@ -192,7 +193,7 @@ async fn take_until(worker: &Arc<Worker>, shutdown: &CancellationToken) {
         () = &mut taps => return,
         () = shutdown.cancelled() => {}
     }
-    tracing::info!(worker.id = %worker.me.worker, "drains: takes nothing more");
+    tracing::info!({ fields::WORKER_ID } = %worker.me.worker, "drains: takes nothing more");
     worker.set(|conditions| conditions.draining = true);
     if timeout(worker.config.drain_timeout, taps).await.is_err() {
         tracing::warn!("the broker does not answer; what has not begun comes back when it notices");

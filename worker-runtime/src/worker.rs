@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use shared::artifacts::ArtifactStore;
 use shared::broker::{Address, Delivery, Message, Queue, SharedBroker};
+use shared::fields;
 use shared::ids::{ProfileName, StoreId};
 use shared::job::JobKind;
 use shared::protocol::{Envelope, ToCoordinator, WorkerRef};
@@ -12,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
@@ -72,6 +74,25 @@ impl Worker {
             .find(|offer| offer.profile.kind == kind && offer.profile.name == *profile)
     }
 
+    /// Whether the queue of that offer may be read, as long as there are free slots.
+    pub(crate) fn admits(&self, place: usize) -> bool {
+        let now = self.conditions.borrow();
+        let offer = &self.offers[place];
+        now.inbox_open
+            && !now.paused
+            && !now.draining
+            && offer.refusal.is_none()
+            && now.not_ready[offer.backend].is_none()
+            && now.blocked[place].is_none()
+    }
+
+    /// Takes nothing more for that backend before it says that it is ready.
+    pub(crate) fn doubt(&self, backend: usize) {
+        let why = "is being looked at again after a failure".to_owned();
+        self.set(|conditions| conditions.not_ready[backend] = Some(why));
+        self.recheck[backend].notify_one();
+    }
+
     /// Changes a condition; wakes others only if it is another one than before.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Conditions)) {
         self.conditions.send_if_modified(|conditions| {
@@ -84,11 +105,13 @@ impl Worker {
     /// Begins a granted run.
     pub(crate) fn begin(self: &Arc<Self>, granted: Box<Granted>, slot: Slot) -> JoinHandle<()> {
         let (ended, worker) = (self.ended.clone(), Arc::clone(self));
-        self.attempts.spawn(async move {
+        let span = granted.run.span(&self.me.worker);
+        let performed = async move {
             ended
                 .run_until_cancelled(perform(&worker, *granted, slot))
                 .await;
-        })
+        };
+        self.attempts.spawn(performed.instrument(span))
     }
 
     /// Waits until the worker is going away.
@@ -103,14 +126,18 @@ impl Worker {
         let envelope = Envelope::new(store, message);
         let message = Message::transient(envelope.message_id, envelope.to_json());
         if let Err(error) = self.broker.publish(&Queue::Reports.into(), message).await {
-            tracing::debug!(%error, "a word to the coordinator was lost");
+            tracing::debug!({ fields::ERROR } = %error, "a word to the coordinator was lost");
         }
     }
 
     /// Puts a message that cannot be read where a person finds it.
     pub(crate) async fn park(&self, delivery: Delivery, reason: &str) {
         let reason: String = reason.chars().take(1000).collect();
-        tracing::warn!(message.id = %delivery.message.id, %reason, "parked a message that cannot be read");
+        tracing::warn!(
+            { fields::MESSAGE_ID } = delivery.message.id,
+            { fields::REASON } = reason,
+            "parked a message that cannot be read"
+        );
         let parked = Message {
             durable: true,
             correlation_id: None,
@@ -125,7 +152,7 @@ impl Worker {
         {
             Ok(()) => delivery.ack().await,
             Err(error) => {
-                tracing::warn!(%error, "the message could not be parked; it goes back to its queue");
+                tracing::warn!({ fields::ERROR } = %error, "the message could not be parked; it goes back to its queue");
                 delivery.requeue().await
             }
         };

@@ -6,12 +6,15 @@
 
 mod file;
 mod index;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use shared::fields;
 use shared::ids::{JobId, RunId, Take};
 use shared::protocol::{AttemptSucceeded, Envelope, ToCoordinator};
 use shared::time::Timestamp;
@@ -99,7 +102,7 @@ impl Journal {
             .map_err(failed)?;
         if unreadable > 0 {
             tracing::warn!(
-                lines = unreadable,
+                { fields::COUNT } = unreadable,
                 "left out what cannot be read in the journal"
             );
         }
@@ -235,7 +238,7 @@ async fn write_all(
         match written.await {
             Ok(back) => file = back,
             Err(error) => {
-                tracing::error!(%error, "the journal's writer has died");
+                tracing::error!({ fields::ERROR } = %error, "the journal's writer has died");
                 return;
             }
         }
@@ -261,7 +264,7 @@ fn take_in(
     if file.is_overgrown()
         && let Err(error) = file.rewrite(&index.records().collect::<Vec<_>>())
     {
-        tracing::warn!(%error, "the journal could not be written anew; it goes on growing");
+        tracing::warn!({ fields::ERROR } = %error, "the journal could not be written anew; it goes on growing");
     }
     drop(index);
     for done in waiting {

@@ -22,6 +22,8 @@ pub(crate) struct QueueView {
     pub(crate) admitted: bool,
     /// Lines that are open, or being opened, with nothing in hand.
     pub(crate) idle: u32,
+    /// Lines whose run will soon free its slot, for that line to use again.
+    pub(crate) keeping: u32,
     /// Grows with the time of its last delivery.
     pub(crate) served: u64,
 }
@@ -46,14 +48,14 @@ pub(crate) struct Plan {
 /// take turns and hardly a delivery goes back.
 pub(crate) fn choose(view: &View) -> Plan {
     let mut plan = Plan::default();
-    let mut idle: Vec<u32> = view.queues.iter().map(|queue| queue.idle).collect();
+    let mut idle = Vec::new();
     for (place, queue) in view.queues.iter().enumerate() {
         let allowed = if queue.admitted { view.free } else { 0 };
-        let surplus = idle[place].saturating_sub(allowed);
+        let surplus = queue.idle.saturating_sub(allowed);
         if surplus > 0 {
             plan.close.push((place, surplus));
-            idle[place] -= surplus;
         }
+        idle.push(queue.idle - surplus + queue.keeping);
     }
     let wanted = lines_per_queue(view);
     loop {
@@ -90,6 +92,7 @@ mod tests {
         QueueView {
             admitted: true,
             idle,
+            keeping: 0,
             served,
         }
     }
@@ -184,6 +187,17 @@ mod tests {
     #[test]
     fn lines_beyond_the_free_slots_are_closed() {
         assert_eq!(plan(1, true, &[queue(3, 0)]), close(&[(0, 2)]));
+    }
+
+    #[test]
+    fn a_line_that_keeps_its_place_is_neither_closed_nor_doubled() {
+        let keeping = QueueView {
+            keeping: 1,
+            ..queue(0, 0)
+        };
+        assert_eq!(plan(0, true, &[keeping]), Plan::default());
+        assert_eq!(plan(1, true, &[keeping]), Plan::default());
+        assert_eq!(plan(2, true, &[keeping]), open(&[0]));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) enum Phase {
     Idle,
     /// It has one in hand.
     Holding,
+    /// It has one in hand whose run has begun on the last slot, and offers to take another when that run is short.
+    Keeping,
 }
 
 impl Lines {
@@ -98,8 +100,10 @@ impl Lines {
                 ..QueueView::default()
             })
             .collect();
-        for line in state.lines.values().filter(|line| line.offers()) {
-            queues[line.queue].idle += 1;
+        for line in state.lines.values() {
+            let queue = &mut queues[line.queue];
+            queue.idle += u32::from(line.offers());
+            queue.keeping += u32::from(line.phase == Phase::Keeping);
         }
         queues
     }
@@ -133,7 +137,7 @@ impl Lines {
 impl Line {
     /// Whether a delivery may come in on it. One that was told to close does not count: it closes.
     fn offers(&self) -> bool {
-        self.phase != Phase::Holding && !self.close.is_cancelled()
+        matches!(self.phase, Phase::Opening | Phase::Idle) && !self.close.is_cancelled()
     }
 }
 

@@ -11,13 +11,13 @@ mod lines;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::broker::Queue;
+use shared::fields;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use self::choose::{View, choose};
-use self::line::{LineEnd, serve as serve_line};
+use self::line::{Line, LineEnd};
 use self::lines::Lines;
 use crate::worker::{Conditions, Worker};
 
@@ -94,14 +94,10 @@ impl Tap {
     fn view(&mut self, now: Instant) -> View {
         // Whatever changes from here on wakes `wait`.
         let free = *self.slots.borrow_and_update();
-        let conditions = self.conditions.borrow_and_update().clone();
-        let is_open = conditions.inbox_open && !conditions.paused && !conditions.draining;
+        self.conditions.mark_unchanged();
         let mut queues = self.lines.view();
-        for (place, offer) in self.worker.offers.iter().enumerate() {
-            queues[place].admitted = is_open
-                && offer.refusal.is_none()
-                && conditions.not_ready[offer.backend].is_none()
-                && self.blocked_until[place].is_none();
+        for (place, queue) in queues.iter_mut().enumerate() {
+            queue.admitted = self.worker.admits(place);
         }
         View {
             free,
@@ -111,15 +107,13 @@ impl Tap {
     }
 
     fn open(&mut self, place: usize, only_queue: bool) {
-        let profile = &self.worker.offers[place].profile;
-        let queue = Queue::Jobs(profile.kind, profile.name.clone());
-        let line = serve_line(
-            Arc::clone(&self.worker),
-            queue,
+        let line = Line {
+            worker: Arc::clone(&self.worker),
+            place,
             only_queue,
-            self.lines.enter(place),
-        );
-        self.tasks.spawn(async move { (place, line.await) });
+            guard: self.lines.enter(place),
+        };
+        self.tasks.spawn(async move { (place, line.serve().await) });
     }
 
     fn is_done(&self) -> bool {
@@ -147,10 +141,12 @@ impl Tap {
             Ok((_, LineEnd::Closed)) => {}
             Ok((place, LineEnd::Lost(why))) => self.block(place, why, PAUSE_AFTER_LOSS),
             Ok((place, LineEnd::Stuck(why))) => {
-                tracing::error!(profile = %self.worker.offers[place].profile.name, %why, "nothing can be taken");
+                tracing::error!({ fields::PROFILE } = %self.worker.offers[place].profile.name, { fields::REASON } = why, "nothing can be taken");
                 self.block(place, why, PAUSE_WHEN_STUCK);
             }
-            Err(error) => tracing::error!(%error, "a line has died; its delivery comes again"),
+            Err(error) => {
+                tracing::error!({ fields::ERROR } = %error, "a line has died; its delivery comes again");
+            }
         }
     }
 

@@ -1,0 +1,13 @@
+//! A worker over the embedded broker, with a coordinator and a backend that the test speaks for.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it like the test itself"
+)]
+
+mod connection;
+mod drain;
+mod grant;
+mod restart;
+mod run;
+mod support;
+mod tap;

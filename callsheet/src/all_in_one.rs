@@ -1,6 +1,7 @@
 //! Everything in this process: the coordinator, an embedded broker and one worker with all built-in backends. It is the same
 //! code that runs on many machines, and it is spoken to over HTTP all the same.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,9 +40,15 @@ pub(crate) enum AllInOneError {
     /// The coordinator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The films' files have no place.
-    #[error(transparent)]
-    Artifacts(#[from] ArtifactError),
+    /// The data folder cannot be used.
+    #[error("cannot write into the data folder {}; choose another with --data-dir, or let this user write there", folder.display())]
+    DataDir {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something that the work needs is not installed.
     #[error("{0}")]
     NotReady(#[from] NotReady),
@@ -63,7 +70,8 @@ impl AllInOne {
     /// If the folder or the address cannot be used.
     pub(crate) async fn start(settings: &Settings) -> Result<Self, AllInOneError> {
         let CoordinatorSettings { data_dir, .. } = &settings.coordinator;
-        let artifacts = ArtifactStore::open_folder(&data_dir.join("artifacts"))?;
+        let artifacts = ArtifactStore::open_folder(&data_dir.join("artifacts"))
+            .map_err(|error| unusable(data_dir, error))?;
         let broker: SharedBroker = Arc::new(EmbeddedBroker::new());
         let coordinator = coordinator::start(
             settings.coordinator.clone(),
@@ -140,6 +148,17 @@ impl AllInOne {
         }
         self.coordinator.shutdown().await;
         self.broker.close().await;
+    }
+}
+
+fn unusable(data_dir: &Path, error: ArtifactError) -> AllInOneError {
+    AllInOneError::DataDir {
+        folder: data_dir.to_owned(),
+        source: match error {
+            // What it says beside the reason is about the artifact folder as a setting of its own, which it is not here.
+            ArtifactError::Folder { source, .. } => source.into(),
+            other => other.into(),
+        },
     }
 }
 

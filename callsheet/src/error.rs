@@ -33,6 +33,14 @@ pub(crate) enum CommandError {
     /// Something in this process cannot start or go on.
     #[error(transparent)]
     AllInOne(#[from] AllInOneError),
+    /// Something in this process cannot go on, and a film is under way.
+    #[error("{source}\nWhen that is put right, go on with: callsheet film --resume {film}")]
+    Held {
+        /// The film.
+        film: FilmId,
+        /// Why.
+        source: AllInOneError,
+    },
     /// The coordinator did not do it.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -72,9 +80,9 @@ impl CommandError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Request(_) | Self::Settings(_) | Self::Telemetry(_) => USAGE,
-            Self::AllInOne(error) => match error {
+            Self::AllInOne(error) | Self::Held { source: error, .. } => match error {
                 AllInOneError::Start(_)
-                | AllInOneError::Artifacts(_)
+                | AllInOneError::DataDir { .. }
                 | AllInOneError::NotReady(_) => USAGE,
                 AllInOneError::Worker(_) | AllInOneError::Another(_) | AllInOneError::Died(_) => {
                     FAILED

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::all_in_one::AllInOne;
 use crate::cli::{Coordinator, DataDir};
-use crate::client::{Client, ClientError};
+use crate::client::Client;
 use crate::error::CommandError;
 use crate::film_args::FilmArgs;
 use crate::follow::{follow, reasons};
@@ -167,10 +167,7 @@ impl Shoot {
                     .await?
             }
             Order::Resume(film) => {
-                let view = client
-                    .film(*film)
-                    .await
-                    .map_err(|error| not_here(error, *film, client))?;
+                let view = client.film(*film).await?;
                 if view.summary.status == FilmStatus::Failed {
                     client.retry(*film).await?;
                 }
@@ -191,25 +188,18 @@ impl Shoot {
 
     /// Says what to type next.
     fn explain(&self, error: CommandError, is_here: bool) -> CommandError {
-        let (CommandError::Interrupted(_), Some(film)) = (&error, self.film) else {
-            return error;
-        };
-        CommandError::Interrupted(match is_here {
-            true => format!("interrupted; go on with: callsheet film --resume {film}"),
-            false => format!(
-                "film {film} goes on there; fetch it with the same --coordinator and --resume {film}"
-            ),
-        })
-    }
-}
-
-fn not_here(error: ClientError, film: FilmId, client: &Client) -> CommandError {
-    match error.is_not_found() {
-        true => CommandError::Usage(format!(
-            "there is no film {film} at {}; is --data-dir (or --coordinator) the one that it was begun with?",
-            client.url()
-        )),
-        false => error.into(),
+        match (error, self.film) {
+            (CommandError::Interrupted(_), Some(film)) => CommandError::Interrupted(match is_here {
+                true => format!("interrupted; go on with: callsheet film --resume {film}"),
+                false => format!("film {film} goes on there; fetch it with the same --coordinator and --resume {film}"),
+            }),
+            (CommandError::AllInOne(source), Some(film)) => CommandError::Held { film, source },
+            (CommandError::Client(error), _) if error.is_not_found() => CommandError::Usage(match is_here {
+                true => "there is no such film in this data folder; name the one it was begun in with --data-dir".to_owned(),
+                false => "there is no such film at this coordinator; if it was begun without one, leave --coordinator out".to_owned(),
+            }),
+            (error, _) => error,
+        }
     }
 }
 

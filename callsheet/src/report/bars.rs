@@ -18,7 +18,10 @@ pub(crate) struct Bars {
     screen: MultiProgress,
     film: ProgressBar,
     running: HashMap<JobId, ProgressBar>,
+    /// Every job heard of, and whether it is done.
     jobs: HashMap<JobId, bool>,
+    /// Jobs that the film will have, as far as is known.
+    expected: u64,
 }
 
 impl Bars {
@@ -26,7 +29,7 @@ impl Bars {
     pub(crate) fn new(screen: MultiProgress) -> Self {
         let film = screen.add(
             ProgressBar::new(1)
-                .with_style(style("{prefix:9} {bar:30} {pos} of {len} jobs, {elapsed}")),
+                .with_style(style("{prefix:11} {bar:30} {pos} of {len} jobs, {elapsed}")),
         );
         film.set_prefix("film");
         film.enable_steady_tick(Duration::from_millis(250));
@@ -35,18 +38,20 @@ impl Bars {
             film,
             running: HashMap::new(),
             jobs: HashMap::new(),
+            expected: 1,
         }
     }
 
     fn job(&mut self, job: &JobView) {
         self.jobs.insert(job.id, job.status == JobStatus::Completed);
-        self.film.set_length(self.jobs.len() as u64);
+        self.film
+            .set_length(self.expected.max(self.jobs.len() as u64));
         self.film
             .set_position(self.jobs.values().filter(|done| **done).count() as u64);
         if job.status == JobStatus::Running {
             let (screen, film) = (&self.screen, &self.film);
             self.running.entry(job.id).or_insert_with(|| {
-                let bar = ProgressBar::new(0).with_style(style("{prefix:9} {spinner} {msg}"));
+                let bar = ProgressBar::new(0).with_style(style("{prefix:11} {spinner} {msg}"));
                 let bar = screen.insert_before(film, bar);
                 bar.set_prefix(job_name(job));
                 bar.enable_steady_tick(Duration::from_millis(120));
@@ -62,12 +67,15 @@ impl Bars {
         let Some(bar) = self.running.get(&job) else {
             return;
         };
-        if progress.steps > 0 {
-            bar.set_style(style("{prefix:9} {bar:30} {pos} of {len}, {msg}"));
-            bar.set_length(progress.steps.into());
-            bar.set_position(progress.step.into());
-        }
         bar.set_message(term::plain(&progress.phase));
+        if progress.steps > 0 {
+            bar.set_style(style("{prefix:11} {bar:30} {pos} of {len}, {msg}"));
+            // Both at once: a new phase may have fewer steps than the old one had done.
+            bar.update(|state| {
+                state.set_len(progress.steps.into());
+                state.set_pos(progress.step.into());
+            });
+        }
     }
 }
 
@@ -81,8 +89,9 @@ impl Report for Bars {
                 }
             }
             Happening::JobProgressed { job, progress } => self.progress(*job, progress),
+            // The story, an image and a clip for each scene, and the assembly.
+            Happening::StoryWritten { scenes, .. } => self.expected = 2 + 2 * u64::from(*scenes),
             Happening::FilmAccepted
-            | Happening::StoryWritten { .. }
             | Happening::FilmCompleted
             | Happening::FilmFailed { .. }
             | Happening::FilmCancelled => {}

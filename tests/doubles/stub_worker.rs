@@ -1,11 +1,11 @@
 //! A worker whose backend does nothing but count: the real worker-runtime around work that costs nothing.
 //!
-//! Each execution adds a line `JOB TAKE` to the file of `--count` before it works, so that the stories can tell how often
-//! each job was really executed, whatever the coordinator believes.
+//! Each execution adds a line `JOB TAKE SEED MICROSECONDS` (the wall clock's) to the file of `--count` before it works, so
+//! that stories can tell how often each job was really executed, whatever the coordinator believes, and benchmarks when.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use clap::Parser;
@@ -77,7 +77,15 @@ impl Backend for Stub {
             |error: &dyn std::error::Error| Failure::from_error(FailureKind::Transient, error);
         if let Some(path) = &self.count {
             // One short write to a file opened for appending: lines of several workers do not mix.
-            let line = format!("{} {}\n", attempt.job, attempt.take);
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let (job, take) = (attempt.job, attempt.take);
+            let line = format!(
+                "{job} {take} {} {}\n",
+                seed(&attempt.payload),
+                now.as_micros()
+            );
             let file = tokio::fs::OpenOptions::new()
                 .append(true)
                 .create(true)
@@ -120,6 +128,15 @@ impl Backend for Stub {
             },
         };
         Ok(product.into())
+    }
+}
+
+fn seed(payload: &Payload) -> u64 {
+    match payload {
+        Payload::Story(given) => given.seed,
+        Payload::Keyframe(given) => given.seed,
+        Payload::Scene(given) => given.seed,
+        Payload::Assembly(_) => 0,
     }
 }
 

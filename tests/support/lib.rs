@@ -3,6 +3,7 @@
 pub mod broker_conformance;
 pub mod programs;
 pub mod rabbitmq;
+mod reaper;
 pub mod stage;
 pub mod submitter;
 pub mod wait;

@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::reaper::Reaper;
+
 /// A program that was started, and can be killed and started again. It is killed when this value goes.
 #[derive(Debug)]
 pub struct Program {
@@ -14,6 +16,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     log: PathBuf,
     child: Option<Child>,
+    reaper: Reaper,
 }
 
 /// Where the programs of this build are: beside the folder of the test binaries.
@@ -60,6 +63,7 @@ impl Program {
             arguments,
             log,
             child: None,
+            reaper: Reaper::start(None)?,
         };
         program.start_again()?;
         Ok(program)
@@ -79,6 +83,7 @@ impl Program {
             .stderr(log)
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
+        self.reaper.watch(&[child.id()])?;
         self.child = Some(child);
         Ok(())
     }
@@ -96,6 +101,8 @@ impl Program {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             child.wait()?;
+            // The number may soon be another process's.
+            self.reaper.watch(&[])?;
         }
         Ok(())
     }
@@ -113,7 +120,9 @@ impl Program {
             .args(["-TERM", &child.id().to_string()])
             .status()?;
         ensure!(told.success(), "{} could not be told to end", self.name);
-        Ok(tokio::task::spawn_blocking(move || child.wait()).await??)
+        let status = tokio::task::spawn_blocking(move || child.wait()).await??;
+        self.reaper.watch(&[])?;
+        Ok(status)
     }
 
     /// How it has ended, if it has.
@@ -135,6 +144,10 @@ impl Program {
     }
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "what a program said is part of a failed test"
+)]
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.kill();

@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::reaper::Reaper;
 
 /// Debian's start script proper. The one on the path insists on the user `rabbitmq`, and does not pass our settings on.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -60,7 +61,7 @@ impl RabbitMq {
             .prefix("callsheet-rabbitmq-")
             .tempdir()?
             .keep();
-        let mut reaper = Reaper::start(&folder)?;
+        let mut reaper = Reaper::start(Some(&folder))?;
         let ports = Ports {
             amqp: free_port()?,
             epmd: free_port()?,
@@ -229,56 +230,6 @@ impl Drop for RabbitMq {
         if let Some(mut server) = self.server.take() {
             let _ = server.wait();
         }
-    }
-}
-
-/// Kills processes and removes a folder as soon as we are gone, however we go: a value in a `static` is never dropped, and a
-/// killed test runs no code at all.
-struct Reaper {
-    shell: Child,
-    input: Option<ChildStdin>,
-}
-
-impl Reaper {
-    fn start(folder: &Path) -> Result<Self> {
-        const SCRIPT: &str = r#"
-            trap '' INT TERM HUP
-            pids=
-            while read -r line; do pids=$line; done
-            [ -z "$pids" ] || kill -9 $pids
-            rm -rf "$0"
-        "#;
-        let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT])
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting a shell")?;
-        let input = shell.stdin.take();
-        Ok(Self { shell, input })
-    }
-
-    /// These processes are to be killed, and no others.
-    fn watch(&mut self, pids: &[u32]) -> Result<()> {
-        let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-        let input = self
-            .input
-            .as_mut()
-            .context("the reaper was let go already")?;
-        writeln!(input, "{}", pids.join(" ")).context("telling the reaper")
-    }
-
-    fn let_go(&mut self) {
-        drop(self.input.take());
-        let _ = self.shell.wait();
-    }
-}
-
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        self.let_go();
     }
 }
 

@@ -214,7 +214,7 @@ impl Stage {
         Ok(films)
     }
 
-    /// One line, `JOB TAKE`, for each execution that a stub has begun.
+    /// One line, `JOB TAKE SEED MICROSECONDS`, for each execution that a stub has begun.
     pub fn executions(&self) -> Vec<String> {
         let text =
             std::fs::read_to_string(self.folder.path().join("executions")).unwrap_or_default();

@@ -1,0 +1,68 @@
+//! The figures of the README, measured. `cargo xtask bench` builds everything in release and runs this.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod film;
+mod floor;
+mod idle;
+mod queue;
+mod statistics;
+
+/// Measures Callsheet on this machine. Every figure stands beside the one it must reach.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum What {
+    /// Films of one job through coordinator and worker, beside a raw publisher and consumer on the same broker.
+    Queue {
+        /// Films (and floor messages) in a round.
+        #[arg(long, default_value_t = 3_000)]
+        films: u32,
+        /// Rounds, floor and films in turn; medians are told.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// A film of 6 scenes of 4 s with the built-ins: wall time, time to the first job, peak memory.
+    Film {
+        /// Films made one after the other; medians are told.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// What an idle coordinator and an idle worker use.
+    Idle {
+        /// How long they are watched, in seconds.
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+    },
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> Result<()> {
+    let all = [
+        What::Film { rounds: 3 },
+        What::Idle { seconds: 20 },
+        What::Queue {
+            films: 3_000,
+            rounds: 3,
+        },
+    ];
+    let chosen = Arguments::parse()
+        .what
+        .map_or(all.to_vec(), |what| vec![what]);
+    for what in chosen {
+        match what {
+            What::Queue { films, rounds } => queue::measure(films, rounds).await?,
+            What::Film { rounds } => film::measure(rounds)?,
+            What::Idle { seconds } => idle::measure(seconds).await?,
+        }
+    }
+    Ok(())
+}

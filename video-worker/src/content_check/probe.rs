@@ -152,6 +152,15 @@ impl Video {
         Err(Rejection::Rate { expected, found })
     }
 
+    /// Checks the number of frames, exactly.
+    pub(crate) fn check_frames(&self, expected: u32) -> Result<(), Rejection> {
+        let found = self.packets();
+        if found == expected {
+            return Ok(());
+        }
+        Err(Rejection::Frames { expected, found })
+    }
+
     /// Checks the running time, in seconds: it may be off by one frame.
     pub(crate) fn check_duration(&self, expected: f64, fps: u32) -> Result<(), Rejection> {
         let found = self.seconds();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use clap::Parser;
 use coordinator::settings::Settings;
 use shared::artifacts::ArtifactStore;
-use shared::broker::amqp::AmqpBroker;
 use shared::broker::SharedBroker;
+use shared::broker::amqp::AmqpBroker;
 use shared::shutdown::shutdown_on_signals;
 use shared::{settings, telemetry};
 

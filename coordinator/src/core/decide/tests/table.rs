@@ -93,6 +93,7 @@ struct Table {
     seen: HashSet<std::mem::Discriminant<Event>>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rows read better without references")]
 impl Table {
     fn of(job: Job) -> Self {
         let seen = HashSet::new();

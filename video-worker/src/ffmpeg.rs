@@ -9,7 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use serde::Deserialize;
 use shared::failure::{Failure, FailureKind};
+use shared::film::Mistake;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -21,7 +23,7 @@ const STDERR_TAIL: usize = 2_048;
 const OLDEST_MAJOR: u32 = 4;
 
 /// Where the two programs are: a name to look up in `PATH`, or a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FfmpegPrograms {
     /// Encodes, decodes and joins.
     pub ffmpeg: PathBuf,
@@ -106,6 +108,18 @@ impl From<FfmpegError> for Failure {
 }
 
 impl FfmpegPrograms {
+    /// What is wrong with the settings, whatever is installed.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        [
+            ("ffmpeg.ffmpeg", &self.ffmpeg),
+            ("ffmpeg.ffprobe", &self.ffprobe),
+        ]
+        .into_iter()
+        .filter(|(_, path)| path.as_os_str().is_empty())
+        .map(|(field, _)| Mistake::new(field, "give the name of the program or its path"))
+        .collect()
+    }
+
     /// Begins a call of ffmpeg. `what` names the work in errors, as `encode scene 3`.
     pub fn ffmpeg(&self, what: impl Into<String>) -> Call {
         let call = Call::new("ffmpeg", &self.ffmpeg, what.into());
@@ -336,6 +350,11 @@ impl Running {
     /// If it fails or `cancelled` fires.
     pub async fn finish(mut self, cancelled: &CancellationToken) -> Result<(), FfmpegError> {
         self.end(cancelled).await
+    }
+
+    /// Kills the program, waits until it is gone, and returns the error that says so.
+    pub async fn cancel(mut self) -> FfmpegError {
+        self.kill().await
     }
 
     async fn end(&mut self, cancelled: &CancellationToken) -> Result<(), FfmpegError> {

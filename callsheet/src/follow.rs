@@ -94,3 +94,145 @@ pub(crate) fn reasons(film: &FilmView) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use shared::api::{FilmEvent, FilmStatus, FilmSummary};
+    use shared::film::FilmRequest;
+    use shared::time::Timestamp;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<String>>>);
+
+    impl Report for Heard {
+        fn event(&mut self, event: &FilmEvent) {
+            self.0.lock().unwrap().push(event.what.name().to_owned());
+        }
+
+        fn note(&mut self, text: &str) {
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("note: {}", text.split(':').next().unwrap()));
+        }
+
+        fn close(&mut self) {}
+    }
+
+    const ID: FilmId = FilmId::from_u128(1);
+
+    fn event(id: u32, tag: &str) -> String {
+        format!(
+            "id: {id}\ndata: {{\"film\":\"{ID}\",\"at\":\"2026-01-02T03:04:05Z\",\"event\":\"{tag}\"}}\n\n"
+        )
+    }
+
+    fn completed() -> String {
+        let at = Timestamp::from_millis(0);
+        let view = FilmView {
+            summary: FilmSummary {
+                id: ID,
+                title: None,
+                premise: None,
+                status: FilmStatus::Completed,
+                created_at: at,
+                finished_at: Some(at),
+                jobs: 0,
+                jobs_completed: 0,
+                jobs_failed: 0,
+            },
+            request: FilmRequest::default(),
+            story: None,
+            jobs: Vec::new(),
+            scenes: Vec::new(),
+            film: None,
+            seconds: None,
+            fallbacks: Vec::new(),
+        };
+        serde_json::to_string(&view).unwrap()
+    }
+
+    fn answer(status: &str, media_type: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    }
+
+    /// A server that gives these answers, one a connection, and keeps the requests.
+    async fn serve(answers: Vec<String>) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&requests);
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(connection.read_u8().await.unwrap());
+                }
+                kept.lock()
+                    .unwrap()
+                    .push(String::from_utf8(request).unwrap().to_lowercase());
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (client, requests)
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_broke_off_is_taken_up_after_its_last_event() {
+        let stream = |events: &str| answer("200 OK", "text/event-stream", events);
+        let (client, requests) = serve(vec![
+            // One byte is missing: the connection breaks in mid-answer.
+            stream(&event(4, "film_accepted")).replace("Content-Length: ", "Content-Length: 1"),
+            stream(&event(5, "film_completed")),
+            answer("200 OK", "application/json", &completed()),
+        ])
+        .await;
+        let mut heard = Heard::default();
+        let film = follow(&client, ID, &mut heard).await.unwrap();
+        assert!(film.summary.status.is_final());
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            [
+                "film_accepted",
+                "note: lost the coordinator, trying again",
+                "film_completed"
+            ]
+        );
+        let requests = requests.lock().unwrap();
+        assert!(!requests[0].contains("last-event-id"), "{}", requests[0]);
+        assert!(
+            requests[1].contains("last-event-id: 4\r\n"),
+            "{}",
+            requests[1]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_film_that_is_not_there_is_not_waited_for() {
+        let problem = r#"{"type":"about:blank","title":"Not found","status":404,"detail":"there is no film"}"#;
+        let (client, _) = serve(vec![answer(
+            "404 Not Found",
+            "application/problem+json",
+            problem,
+        )])
+        .await;
+        let error = follow(&client, ID, &mut Heard::default())
+            .await
+            .unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "the coordinator refused: there is no film"
+        );
+    }
+}

@@ -68,13 +68,6 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         )?,
         None => telemetry::init(&settings.log)?,
     };
-    // Both are set up by hand because the client is built without a default, so that there is one TLS library for all.
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
-        tracing::debug!("TLS was set up before");
-    }
     let context = Context { settings, screen };
     match cli.command {
         Command::Film(film) => film.run(context).await,

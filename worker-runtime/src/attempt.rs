@@ -46,8 +46,8 @@ enum End {
     Released(ReleaseReason),
 }
 
-/// Does the work and reports how it ended. The slot is free again once the report is written down.
-pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) {
+/// Does the work and reports how it ended. Returns the slot once the report is written down.
+pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) -> Slot {
     let run = granted.run;
     tracing::info!({ fields::PROFILE } = %granted.attempt.profile, "the run begins");
     let end = work(worker, &granted).await;
@@ -70,7 +70,7 @@ pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) 
     };
     worker.reporter.report(run.of.run, run.store, report).await;
     drop(granted.guard);
-    drop(slot);
+    slot
 }
 
 fn log(end: &End) {

@@ -102,14 +102,18 @@ impl Worker {
         });
     }
 
-    /// Begins a granted run.
-    pub(crate) fn begin(self: &Arc<Self>, granted: Box<Granted>, slot: Slot) -> JoinHandle<()> {
+    /// Begins a granted run. At its end the slot is free again, or the caller's if that still waits for it.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        granted: Box<Granted>,
+        slot: Slot,
+    ) -> JoinHandle<Option<Slot>> {
         let (ended, worker) = (self.ended.clone(), Arc::clone(self));
         let span = granted.run.span(&self.me.worker);
         let performed = async move {
             ended
                 .run_until_cancelled(perform(&worker, *granted, slot))
-                .await;
+                .await
         };
         self.attempts.spawn(performed.instrument(span))
     }

@@ -22,8 +22,6 @@ pub(crate) struct QueueView {
     pub(crate) admitted: bool,
     /// Lines that are open, or being opened, with nothing in hand.
     pub(crate) idle: u32,
-    /// Lines whose run will soon free its slot, for that line to use again.
-    pub(crate) keeping: u32,
     /// Grows with the time of its last delivery.
     pub(crate) served: u64,
 }
@@ -55,7 +53,7 @@ pub(crate) fn choose(view: &View) -> Plan {
         if surplus > 0 {
             plan.close.push((place, surplus));
         }
-        idle.push(queue.idle - surplus + queue.keeping);
+        idle.push(queue.idle - surplus);
     }
     let wanted = lines_per_queue(view);
     loop {
@@ -92,7 +90,6 @@ mod tests {
         QueueView {
             admitted: true,
             idle,
-            keeping: 0,
             served,
         }
     }
@@ -187,17 +184,6 @@ mod tests {
     #[test]
     fn lines_beyond_the_free_slots_are_closed() {
         assert_eq!(plan(1, true, &[queue(3, 0)]), close(&[(0, 2)]));
-    }
-
-    #[test]
-    fn a_line_that_keeps_its_place_is_neither_closed_nor_doubled() {
-        let keeping = QueueView {
-            keeping: 1,
-            ..queue(0, 0)
-        };
-        assert_eq!(plan(0, true, &[keeping]), Plan::default());
-        assert_eq!(plan(1, true, &[keeping]), Plan::default());
-        assert_eq!(plan(2, true, &[keeping]), open(&[0]));
     }
 
     #[test]

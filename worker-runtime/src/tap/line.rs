@@ -56,8 +56,11 @@ impl Line {
             }
             Err(error @ SubscribeError::Refused(_)) => return LineEnd::Stuck(error.to_string()),
         };
+        let mut spent = None;
         loop {
+            // In this order, so that nobody sees a free slot without the line that is about to offer it.
             self.guard.set(Phase::Idle);
+            drop(spent.take());
             let delivery = tokio::select! {
                 biased;
                 () = self.guard.close.cancelled() => return close(subscription, None).await,
@@ -73,14 +76,17 @@ impl Line {
             };
             self.guard.set(Phase::Holding);
             match ask(&self.worker, delivery).await {
-                Ok(Asked::Nothing) => {}
+                Ok(Asked::Nothing) => spent = Some(slot),
                 Ok(Asked::GoingAway(delivery)) => return close(subscription, Some(delivery)).await,
                 Ok(Asked::Granted(granted, delivery)) => {
-                    if !self.begin(granted, slot).await {
-                        let late = subscription.cancel().await;
-                        delivery.ack().await;
-                        give_back(late).await;
-                        return LineEnd::Closed;
+                    match self.begin(granted, slot).await {
+                        Next::Offer(slot) => spent = slot,
+                        Next::Close => {
+                            let late = subscription.cancel().await;
+                            delivery.ack().await;
+                            give_back(late).await;
+                            return LineEnd::Closed;
+                        }
                     }
                     delivery.ack().await;
                 }
@@ -92,21 +98,34 @@ impl Line {
         }
     }
 
-    /// Begins a run. Says whether the line goes on: with the ack, which is up to the caller, the next delivery may come, and
-    /// it must find a free slot.
-    async fn begin(&self, granted: Box<Granted>, slot: Slot) -> bool {
-        let is_last = self.worker.slots.free() == 0;
+    /// Begins a run, and says how the line goes on. With the ack, which is up to the caller, the next delivery may come, and
+    /// must find a free slot; so the line of a short run waits for its end.
+    async fn begin(&self, granted: Box<Granted>, slot: Slot) -> Next {
+        let slots = &self.worker.slots;
+        let is_last = slots.free() == 0;
         let mut running = self.worker.begin(granted, slot);
-        if !is_last {
-            return true;
-        }
         // One queue among several gives way after each attempt, so that all get their turn.
-        if !self.only_queue {
-            return false;
+        if is_last && !self.only_queue {
+            return Next::Close;
         }
-        self.guard.set(Phase::Keeping);
-        timeout(SHORT_RUN, &mut running).await.is_ok() && self.worker.admits(self.place)
+        let ended = timeout(SHORT_RUN, &mut running).await;
+        if !self.worker.admits(self.place) {
+            return Next::Close;
+        }
+        match ended {
+            Ok(slot) => Next::Offer(slot.ok().flatten()),
+            Err(_) if slots.free() > 0 => Next::Offer(None),
+            Err(_) => Next::Close,
+        }
     }
+}
+
+/// How a line goes on once its run has begun.
+enum Next {
+    /// It offers to take another delivery; the slot of its run, if that has ended, is free again.
+    Offer(Option<Slot>),
+    /// It closes.
+    Close,
 }
 
 /// Takes no more, and gives back what is in hand and what came meanwhile.

@@ -40,8 +40,6 @@ pub(super) enum Phase {
     Idle,
     /// It has one in hand.
     Holding,
-    /// It has one in hand whose run has begun on the last slot, and offers to take another when that run is short.
-    Keeping,
 }
 
 impl Lines {
@@ -100,10 +98,8 @@ impl Lines {
                 ..QueueView::default()
             })
             .collect();
-        for line in state.lines.values() {
-            let queue = &mut queues[line.queue];
-            queue.idle += u32::from(line.offers());
-            queue.keeping += u32::from(line.phase == Phase::Keeping);
+        for line in state.lines.values().filter(|line| line.offers()) {
+            queues[line.queue].idle += 1;
         }
         queues
     }
@@ -137,7 +133,7 @@ impl Lines {
 impl Line {
     /// Whether a delivery may come in on it. One that was told to close does not count: it closes.
     fn offers(&self) -> bool {
-        matches!(self.phase, Phase::Opening | Phase::Idle) && !self.close.is_cancelled()
+        self.phase != Phase::Holding && !self.close.is_cancelled()
     }
 }
 

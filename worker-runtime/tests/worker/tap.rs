@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::failure::{Failure, FailureKind};
 use shared::job::JobKind;
+use shared::protocol::ToCoordinator;
 
 use super::support::backend::{profile, scripted, scripted_for};
 use super::support::{Stage, attempt, jobs, story};
@@ -65,21 +66,30 @@ async fn all_slots_can_ask_at_the_same_time() {
 
 #[tokio::test(start_paused = true)]
 async fn short_attempts_need_no_new_subscription_each() {
-    let mut stage = Stage::new().await;
-    let (backend, mut script) = scripted();
-    let worker = stage.start(backend).await;
-    for _ in 0..50 {
-        stage.dispatch(&attempt()).await;
+    for (slots, most) in [(1, 1), (20, 30)] {
+        let mut stage = Stage::new().await;
+        stage.config.slots = slots;
+        let (backend, mut script) = scripted();
+        let worker = stage.start(backend).await;
+        for _ in 0..100 {
+            stage.dispatch(&attempt()).await;
+        }
+        let mut successes = 0;
+        while successes < 100 {
+            match stage.report().await {
+                ToCoordinator::AttemptStarted(started) => {
+                    stage.grant(&started).await;
+                    script.call().await.finish(Ok(story()));
+                }
+                ToCoordinator::AttemptSucceeded(_) => successes += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        let subscribed = stage.broker.subscribed.load(Ordering::SeqCst);
+        assert!(subscribed <= most, "{subscribed} with {slots} slots");
+        worker.drained().await;
+        assert!(stage.waiting(&jobs()).await.is_empty());
     }
-    for _ in 0..50 {
-        let started = stage.started().await;
-        stage.grant(&started).await;
-        script.call().await.finish(Ok(story()));
-        assert_eq!(stage.succeeded().await.run, started.run);
-    }
-    assert_eq!(stage.broker.subscribed.load(Ordering::SeqCst), 1);
-    worker.drained().await;
-    assert!(stage.waiting(&jobs()).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

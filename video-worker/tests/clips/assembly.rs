@@ -1,11 +1,10 @@
 //! Clips become a film, by a real ffmpeg.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::{Clip, Source, ULTRAFAST, clip, size};
 use serde_json::Value;
 use shared::artifact::{Artifact, MediaType, Sha256};
 use shared::artifacts::ArtifactStore;
@@ -15,7 +14,6 @@ use shared::film::Size;
 use shared::ids::{Attempt, FilmId, JobId, Take};
 use shared::job::{AssemblyClip, AssemblyPayload, Outcome, Payload, Product};
 use shared::protocol::RunAttempt;
-use support::{Clip, Source, clip, size};
 use tempfile::TempDir;
 use video_worker::assembly::Assembly;
 use video_worker::ffmpeg::FfmpegPrograms;
@@ -153,10 +151,6 @@ fn chapters(probe: &Value) -> Vec<(String, String, String)> {
         .collect()
 }
 
-fn tone(level: &'static str) -> Source {
-    Source::Filters(level)
-}
-
 const DARK: &str = "color=0x303030:s=SIZE:r=RATE";
 const MIDDLE: &str = "color=0x808080:s=SIZE:r=RATE";
 const LIGHT: &str = "color=0xd0d0d0:s=SIZE:r=RATE";
@@ -175,13 +169,12 @@ fn is_near(level: u8, expected: u8) -> bool {
 #[tokio::test]
 async fn clips_are_joined_in_the_order_of_the_scenes_without_encoding_them_again() {
     let mut cutting = Cutting::new();
-    for (encoder, frames) in [
-        (support::ULTRAFAST, [8, 5, 11]),
-        (WITH_B_FRAMES, [7, 13, 9]),
-    ] {
+    for (encoder, frames) in [(ULTRAFAST, [8, 5, 11]), (WITH_B_FRAMES, [7, 13, 9])] {
         cutting.payload.clips.clear();
         for (source, frames) in [LIGHT, DARK, MIDDLE].into_iter().zip(frames) {
-            let clip = short(tone(source)).frames(frames).encoder(encoder);
+            let clip = short(Source::Filters(source))
+                .frames(frames)
+                .encoder(encoder);
             cutting.add(source, clip).await;
         }
         let film = cutting.film().await;
@@ -217,7 +210,7 @@ async fn every_frame_keeps_its_time_over_many_clips() {
     cutting.payload.fps = 24;
     let sources = [DARK, MIDDLE, LIGHT];
     for number in 0..24 {
-        let clip = short(tone(sources[number % 3])).encoder(WITH_B_FRAMES);
+        let clip = short(Source::Filters(sources[number % 3])).encoder(WITH_B_FRAMES);
         cutting
             .add(&format!("Scene {number}"), clip.fps(24).frames(8))
             .await;
@@ -272,7 +265,9 @@ async fn every_frame_keeps_its_time_over_many_clips() {
 #[tokio::test]
 async fn one_clip_makes_a_film() {
     let mut cutting = Cutting::new();
-    cutting.add("All of it", short(tone(MIDDLE))).await;
+    cutting
+        .add("All of it", short(Source::Filters(MIDDLE)))
+        .await;
     let film = cutting.film().await;
     assert_eq!(film.levels().len(), 8);
     let expected = (
@@ -299,7 +294,7 @@ async fn titles_reach_the_film_unchanged_whatever_is_in_them() {
     ];
     let mut cutting = Cutting::new();
     for title in nasty {
-        cutting.add(title, short(tone(DARK))).await;
+        cutting.add(title, short(Source::Filters(DARK))).await;
     }
     for text in nasty {
         cutting.payload.title = text.to_owned();
@@ -320,8 +315,8 @@ async fn titles_reach_the_film_unchanged_whatever_is_in_them() {
 async fn a_title_may_be_empty_or_long() {
     let mut cutting = Cutting::new();
     let long = "a long título ".repeat(40);
-    cutting.add("", short(tone(DARK))).await;
-    cutting.add(&long, short(tone(LIGHT))).await;
+    cutting.add("", short(Source::Filters(DARK))).await;
+    cutting.add(&long, short(Source::Filters(LIGHT))).await;
     cutting.payload.title = String::new();
     cutting.payload.logline = long.clone();
     let probe = cutting.film().await.probe();
@@ -335,15 +330,23 @@ async fn a_title_may_be_empty_or_long() {
 #[tokio::test]
 async fn clips_of_other_sizes_and_rates_are_made_alike_and_the_film_says_so() {
     let mut cutting = Cutting::new();
-    cutting.add("as asked", short(tone(LIGHT)).frames(16)).await;
     cutting
-        .add("larger", short(tone(DARK)).size(256, 144).frames(16))
+        .add("as asked", short(Source::Filters(LIGHT)).frames(16))
         .await;
     cutting
-        .add("faster", short(tone(MIDDLE)).fps(30).frames(30))
+        .add(
+            "larger",
+            short(Source::Filters(DARK)).size(256, 144).frames(16),
+        )
         .await;
     cutting
-        .add("upright", short(tone(LIGHT)).size(72, 128).frames(16))
+        .add("faster", short(Source::Filters(MIDDLE)).fps(30).frames(30))
+        .await;
+    cutting
+        .add(
+            "upright",
+            short(Source::Filters(LIGHT)).size(72, 128).frames(16),
+        )
         .await;
     let film = cutting.film().await;
     let [fallback] = &film.fallbacks[..] else {
@@ -375,9 +378,9 @@ async fn clips_of_other_sizes_and_rates_are_made_alike_and_the_film_says_so() {
 #[tokio::test]
 async fn clips_that_differ_only_in_how_they_are_encoded_are_made_alike() {
     let mut cutting = Cutting::new();
-    cutting.add("one", short(tone(LIGHT))).await;
+    cutting.add("one", short(Source::Filters(LIGHT))).await;
     cutting
-        .add("other", short(tone(DARK)).encoder(WITH_B_FRAMES))
+        .add("other", short(Source::Filters(DARK)).encoder(WITH_B_FRAMES))
         .await;
     let film = cutting.film().await;
     let text = "scene 2: encoded otherwise than scene 1";
@@ -388,7 +391,7 @@ async fn clips_that_differ_only_in_how_they_are_encoded_are_made_alike() {
 #[tokio::test]
 async fn a_missing_clip_is_looked_for_again_later() {
     let mut cutting = Cutting::new();
-    cutting.add("there", short(tone(DARK))).await;
+    cutting.add("there", short(Source::Filters(DARK))).await;
     let nowhere = Artifact {
         sha256: Sha256::new([7; 32]),
         size: ByteSize::bytes(9),
@@ -409,7 +412,7 @@ async fn a_missing_clip_is_looked_for_again_later() {
 #[tokio::test]
 async fn a_clip_that_cannot_be_used_is_named() {
     let mut cutting = Cutting::new();
-    cutting.add("good", short(tone(DARK))).await;
+    cutting.add("good", short(Source::Filters(DARK))).await;
     let path = cutting.folder.join("clip.mp4");
     let good = std::fs::read(&path).unwrap();
     for (bytes, frames, reason) in [
@@ -445,7 +448,7 @@ async fn a_film_without_clips_is_a_mistake() {
 #[tokio::test]
 async fn a_cancelled_assembly_stops() {
     let mut cutting = Cutting::new();
-    cutting.add("one", short(tone(LIGHT))).await;
+    cutting.add("one", short(Source::Filters(LIGHT))).await;
     cutting.context.cancelled.cancel();
     let failure = cutting.run().await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Cancelled);

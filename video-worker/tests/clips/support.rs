@@ -1,19 +1,19 @@
 //! Clips to try things on, made by ffmpeg when a test needs them.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use shared::film::Size;
 
 /// A size, as in `size(854, 480)`.
-pub const fn size(width: u32, height: u32) -> Size {
+pub(crate) const fn size(width: u32, height: u32) -> Size {
     Size { width, height }
 }
 
 /// Where the pictures of a clip come from.
-#[derive(Clone, Copy)]
-pub enum Source {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
     /// The brightness (0 to 255) at a point of the picture and a time in seconds. Points are in 854ths of the width, counted
     /// from the middle, so that a picture is the same at any size.
     Drawn(fn(f32, f32, f32) -> f32),
@@ -24,21 +24,21 @@ pub enum Source {
 }
 
 /// A clip to make.
-#[derive(Clone, Copy)]
-pub struct Clip {
-    pub source: Source,
-    pub size: Size,
-    pub fps: u32,
-    pub frames: u32,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clip {
+    pub(crate) source: Source,
+    pub(crate) size: Size,
+    pub(crate) fps: u32,
+    pub(crate) frames: u32,
     /// How to encode it.
-    pub encoder: &'static [&'static str],
+    pub(crate) encoder: &'static [&'static str],
 }
 
 /// Quick and good enough.
-pub const ULTRAFAST: &[&str] = &["-preset", "ultrafast", "-crf", "23"];
+pub(crate) const ULTRAFAST: &[&str] = &["-preset", "ultrafast", "-crf", "23"];
 
 /// Four seconds of it, small, at 16 frames a second.
-pub const fn clip(source: Source) -> Clip {
+pub(crate) const fn clip(source: Source) -> Clip {
     Clip {
         source,
         size: size(426, 240),
@@ -49,29 +49,29 @@ pub const fn clip(source: Source) -> Clip {
 }
 
 impl Clip {
-    pub const fn size(mut self, width: u32, height: u32) -> Self {
+    pub(crate) const fn size(mut self, width: u32, height: u32) -> Self {
         self.size = size(width, height);
         self
     }
 
-    pub const fn fps(mut self, fps: u32) -> Self {
+    pub(crate) const fn fps(mut self, fps: u32) -> Self {
         self.frames = self.frames * fps / self.fps;
         self.fps = fps;
         self
     }
 
-    pub const fn frames(mut self, frames: u32) -> Self {
+    pub(crate) const fn frames(mut self, frames: u32) -> Self {
         self.frames = frames;
         self
     }
 
-    pub const fn encoder(mut self, encoder: &'static [&'static str]) -> Self {
+    pub(crate) const fn encoder(mut self, encoder: &'static [&'static str]) -> Self {
         self.encoder = encoder;
         self
     }
 
     /// Makes the clip.
-    pub fn write(&self, path: &Path) {
+    pub(crate) fn write(&self, path: &Path) {
         let size = self.size.to_string();
         let rate = self.fps.to_string();
         let mut command = Command::new("ffmpeg");
@@ -124,7 +124,7 @@ impl Clip {
 }
 
 /// Re-encodes a file as a poor encoder does.
-pub fn degrade(path: &Path, bitrate: &str) -> PathBuf {
+pub(crate) fn degrade(path: &Path, bitrate: &str) {
     let poor = path.with_extension("avi");
     let run = |from: &Path, to: &Path, args: &[&str]| {
         let mut command = Command::new("ffmpeg");
@@ -150,11 +150,10 @@ pub fn degrade(path: &Path, bitrate: &str) -> PathBuf {
             "36",
         ],
     );
-    path.to_owned()
 }
 
 /// Pictures to film.
-pub mod picture {
+pub(crate) mod picture {
     /// How much of a pixel lies inside, for the distance from an edge.
     fn inside(distance: f32) -> f32 {
         (0.5 - distance / 2.0).clamp(0.0, 1.0)
@@ -165,7 +164,7 @@ pub mod picture {
     }
 
     /// Flat art: a sky, a sun, two hills and a tower with a lit window.
-    pub fn art(x: f32, y: f32) -> f32 {
+    pub(crate) fn art(x: f32, y: f32) -> f32 {
         let hills = |height: f32, swing: f32, length: f32| {
             let phase = (x / length).rem_euclid(4.0) - 2.0;
             height + swing * (phase.abs() - 1.0)
@@ -190,7 +189,7 @@ pub mod picture {
     }
 
     /// A title card: a row of letter-like strokes on a dark ground.
-    pub fn card(x: f32, y: f32) -> f32 {
+    pub(crate) fn card(x: f32, y: f32) -> f32 {
         let letter = ((x + 252.0) / 36.0).floor();
         if !(0.0..14.0).contains(&letter) {
             return 24.0;
@@ -203,24 +202,24 @@ pub mod picture {
     }
 
     /// A room at night: nothing brighter than 30 of 255.
-    pub fn night(x: f32, y: f32) -> f32 {
+    pub(crate) fn night(x: f32, y: f32) -> f32 {
         let hill = 40.0 * ((x / 240.0).rem_euclid(4.0) - 2.0).abs() - 40.0;
         let level = 2.0 + 10.0 * inside(hill - y);
         level + 16.0 * inside(((x - 60.0).powi(2) + (y + 20.0).powi(2)).sqrt() - 90.0)
     }
 
     /// The same in the snow at noon: nothing darker than 220.
-    pub fn noon(x: f32, y: f32) -> f32 {
+    pub(crate) fn noon(x: f32, y: f32) -> f32 {
         248.0 - night(x, y)
     }
 
     /// The same at every point but one, for a view through the camera.
-    pub fn zoom(view: fn(f32, f32) -> f32, by: f32, x: f32, y: f32) -> f32 {
+    pub(crate) fn zoom(view: fn(f32, f32) -> f32, by: f32, x: f32, y: f32) -> f32 {
         view(x / by, y / by)
     }
 
     /// A number between -1 and 1 that looks random, from an integer.
-    pub fn noise(of: i32) -> f32 {
+    pub(crate) fn noise(of: i32) -> f32 {
         let mut bits = (of as u32).wrapping_mul(0x9e37_79b9);
         bits = (bits ^ (bits >> 15)).wrapping_mul(0x85eb_ca6b);
         bits ^= bits >> 13;

@@ -1,12 +1,11 @@
 //! The content check on clips that are fine and on clips that are not: no error either way.
 
-mod support;
-
+use std::collections::HashMap;
 use std::path::Path;
 
+use crate::support::picture::{art, card, night, noise, noon, zoom};
+use crate::support::{Clip, Source, clip, degrade};
 use shared::failure::{Failure, FailureKind};
-use support::picture::{art, card, night, noise, noon, zoom};
-use support::{Clip, Source, clip, degrade};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use video_worker::content_check::{CheckError, Checked, Expected, Rejection, check};
@@ -17,12 +16,45 @@ use Source::{Drawn, Filters};
 /// As bad as an encoder may be on a clip that someone would still show.
 const POOR: &[&str] = &["-preset", "veryfast", "-crf", "30", "-g", "24"];
 
-fn as_made(clip: &Clip) -> Expected {
-    Expected {
-        frames: clip.frames,
-        fps: clip.fps,
-        size: clip.size,
-        still_is_fine: false,
+/// A clip to check.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    clip: Clip,
+    expected: Expected,
+    /// What happens to the file before it is checked.
+    spoil: fn(&Path),
+}
+
+impl Case {
+    /// A clip that is checked as it was made.
+    fn new(name: &'static str, clip: Clip) -> Self {
+        Self {
+            name,
+            clip,
+            expected: Expected {
+                frames: clip.frames,
+                fps: clip.fps,
+                size: clip.size,
+                still_is_fine: false,
+            },
+            spoil: |_| {},
+        }
+    }
+
+    fn still_is_fine(mut self) -> Self {
+        self.expected.still_is_fine = true;
+        self
+    }
+
+    async fn check(&self, path: &Path) -> Result<Checked, CheckError> {
+        let (case, at) = (*self, path.to_owned());
+        let make = move || {
+            case.clip.write(&at);
+            (case.spoil)(&at);
+        };
+        tokio::task::spawn_blocking(make).await.unwrap();
+        verdict(path, &self.expected).await
     }
 }
 
@@ -31,28 +63,20 @@ async fn verdict(path: &Path, expected: &Expected) -> Result<Checked, CheckError
     check(&programs, path, expected, &CancellationToken::new()).await
 }
 
-/// Checks many clips, as many at a time as there are cores, and returns what each came to, by name.
+/// Checks many clips, as many at a time as there are cores, and returns what each came to.
 async fn verdicts(
-    cases: Vec<(&'static str, Clip, Expected, fn(&Path))>,
-) -> Vec<(&'static str, Expected, Result<Checked, CheckError>)> {
+    cases: impl IntoIterator<Item = Case>,
+) -> Vec<(Case, Result<Checked, CheckError>)> {
     let folder = tempfile::tempdir().unwrap();
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     let mut running = JoinSet::new();
     let mut done = Vec::new();
-    for (number, (name, clip, expected, spoil)) in cases.into_iter().enumerate() {
+    for (number, case) in cases.into_iter().enumerate() {
         while running.len() >= cores {
             done.extend(running.join_next().await.map(Result::unwrap));
         }
         let path = folder.path().join(format!("{number}.mp4"));
-        running.spawn(async move {
-            let at = path.clone();
-            let make = move || {
-                clip.write(&at);
-                spoil(&at);
-            };
-            tokio::task::spawn_blocking(make).await.unwrap();
-            (name, expected, verdict(&path, &expected).await)
-        });
+        running.spawn(async move { (case, case.check(&path).await) });
     }
     while let Some(one) = running.join_next().await {
         done.push(one.unwrap());
@@ -60,95 +84,76 @@ async fn verdicts(
     done
 }
 
-fn untouched(_: &Path) {}
-
-const STILL: bool = true;
-const MOVING: bool = false;
-
-fn good_clips() -> Vec<(&'static str, bool, Clip)> {
+fn good_clips() -> Vec<Case> {
     let fades = |x: f32, y: f32, t: f32| zoom(art, 1.0 + 0.01 * t, x, y) * t.min(4.0 - t).min(1.0);
     vec![
-        (
+        Case::new(
             "dark scene, slow pan",
-            MOVING,
             clip(Drawn(|x, y, t| night(x + 5.0 * t, y))).fps(24),
         ),
-        (
+        Case::new(
             "dark scene, poor encoder",
-            MOVING,
             clip(Drawn(|x, y, t| night(x + 5.0 * t, y))).encoder(POOR),
         ),
-        (
+        Case::new(
             "dark scene between fades",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 night(x + 8.0 * t, y) * t.min(4.0 - t).min(1.0)
             })),
         ),
-        ("fades from and to black", MOVING, clip(Drawn(fades))),
-        (
+        Case::new("fades from and to black", clip(Drawn(fades))),
+        Case::new(
             "fades of a test picture",
-            MOVING,
             clip(Filters(
                 "testsrc2=s=SIZE:r=RATE,fade=t=in:d=1,fade=t=out:st=3:d=1",
             ))
             .size(854, 480)
             .fps(24),
         ),
-        (
+        Case::new(
             "crossfade",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let second = (t - 1.5).clamp(0.0, 1.0);
                 zoom(art, 1.0 + 0.008 * t, x, y) * (1.0 - second)
                     + zoom(card, 1.0 + 0.008 * t, x, y) * second
             })),
         ),
-        (
+        Case::new(
             "slow push-in on flat art",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(art, 1.0 + 0.0125 * t, x, y))),
         ),
-        (
+        Case::new(
             "slower push-in, full size",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(art, 1.0 + 0.006 * t, x, y)))
                 .size(854, 480)
                 .fps(24),
         ),
-        (
+        Case::new(
             "slower push-in, poor encoder",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(art, 1.0 + 0.006 * t, x, y))).encoder(POOR),
         ),
-        (
+        Case::new(
             "pull-out, upright",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(art, 1.1 - 0.0125 * t, x, y))).size(240, 416),
         ),
-        (
+        Case::new(
             "slow pan over flat art",
-            MOVING,
             clip(Drawn(|x, y, t| art(x + 8.0 * t, y))).fps(30),
         ),
-        (
+        Case::new(
             "slow tilt over flat art",
-            MOVING,
             clip(Drawn(|x, y, t| art(x, y - 6.0 * t))),
         ),
-        (
+        Case::new(
             "very slow drift",
-            MOVING,
             clip(Drawn(|x, y, t| art(x + 1.5 * t, y))),
         ),
-        (
+        Case::new(
             "title card with a slow zoom",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(card, 1.0 + 0.006 * t, x, y))),
         ),
-        (
+        Case::new(
             "title card, large, fades",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 zoom(card, 1.0 + 0.01 * t, x, y) * (t * 2.0).min(4.0 - 2.0 * t).min(1.0)
             }))
@@ -156,14 +161,12 @@ fn good_clips() -> Vec<(&'static str, bool, Clip)> {
             .fps(24)
             .frames(48),
         ),
-        (
+        Case::new(
             "bright scene, slow pan",
-            MOVING,
             clip(Drawn(|x, y, t| noon(x + 8.0 * t, y))),
         ),
-        (
+        Case::new(
             "fog",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let x = x + 6.0 * t;
                 150.0
@@ -171,34 +174,30 @@ fn good_clips() -> Vec<(&'static str, bool, Clip)> {
                     + 3.0 * ((x + y) / 70.0).sin()
             })),
         ),
-        (
+        Case::new(
             "candle in the dark",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let flicker = 1.0 + 0.3 * (t * 21.0).sin() + 0.2 * (t * 53.0).sin();
                 12.0 + 30.0 * flicker * (-((x - 50.0).hypot(y)) / 60.0).exp()
             })),
         ),
-        (
+        Case::new(
             "handheld",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let step = (t * 8.0) as i32;
                 art(x + 2.0 * noise(2 * step), y + 2.0 * noise(2 * step + 1))
             })),
         ),
-        (
+        Case::new(
             "small thing that moves",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let hit = (x - 40.0 * t + 300.0).abs() < 6.0 && (y - 30.0).abs() < 6.0;
                 if hit { 60.0 } else { 185.0 }
             }))
             .size(854, 480),
         ),
-        (
+        Case::new(
             "shapes that drift apart in the dark",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let blob = |cx: f32, cy: f32, r: f32| {
                     ((r - (x - cx).hypot(y - cy)) / 12.0 + 0.5).clamp(0.0, 1.0)
@@ -207,14 +206,12 @@ fn good_clips() -> Vec<(&'static str, bool, Clip)> {
                     + 16.0 * blob(120.0 - 6.0 * t, 2.0 * t - 80.0, 90.0)
             })),
         ),
-        (
+        Case::new(
             "grain over a slow pan",
-            MOVING,
             clip(Filters("testsrc=s=SIZE:r=RATE,noise=alls=20:allf=t")),
         ),
-        (
+        Case::new(
             "snow",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 let (column, row) = ((x / 30.0).floor(), y - 45.0 * t);
                 let shift = 40.0 * noise(column as i32);
@@ -224,51 +221,45 @@ fn good_clips() -> Vec<(&'static str, bool, Clip)> {
             }))
             .size(854, 480),
         ),
-        (
+        Case::new(
             "noise on a screen",
-            MOVING,
             clip(Filters("color=gray:s=SIZE:r=RATE,noise=alls=60:allf=t")),
         ),
-        (
+        Case::new(
             "fractal",
-            MOVING,
             clip(Filters("mandelbrot=s=SIZE:r=RATE"))
                 .size(480, 832)
                 .frames(24),
         ),
-        (
+        Case::new(
             "test picture",
-            MOVING,
             clip(Filters("testsrc2=s=SIZE:r=RATE"))
                 .size(854, 480)
                 .fps(24),
         ),
-        (
+        Case::new(
             "move that rests for a third",
-            MOVING,
             clip(Drawn(|x, y, t| art(x + 12.0 * t.min(2.7), y))),
         ),
-        (
+        Case::new(
             "half a second",
-            MOVING,
             clip(Drawn(|x, y, t| zoom(art, 1.0 + 0.06 * t, x, y)))
                 .fps(24)
                 .frames(12),
         ),
-        (
+        Case::new(
             "swing in the rhythm of a second",
-            MOVING,
             clip(Drawn(|x, y, t| {
                 art(x + 4.0 * (t * std::f32::consts::TAU).sin(), y)
             })),
         ),
-        ("static animatic", STILL, clip(Drawn(|x, y, _| art(x, y)))),
-        (
+        Case::new("static animatic", clip(Drawn(|x, y, _| art(x, y)))).still_is_fine(),
+        Case::new(
             "static title card",
-            STILL,
             clip(Drawn(|x, y, _| card(x, y))).size(854, 480).fps(24),
-        ),
-        ("static night", STILL, clip(Drawn(|x, y, _| night(x, y)))),
+        )
+        .still_is_fine(),
+        Case::new("static night", clip(Drawn(|x, y, _| night(x, y)))).still_is_fine(),
     ]
 }
 
@@ -276,30 +267,15 @@ fn good_clips() -> Vec<(&'static str, bool, Clip)> {
 async fn good_clips_pass() {
     let cases = good_clips();
     assert!(cases.len() >= 12);
-    let cases = cases.into_iter().map(|(name, still_is_fine, clip)| {
-        let expected = Expected {
-            still_is_fine,
-            ..as_made(&clip)
-        };
-        (name, clip, expected, untouched as fn(&Path))
-    });
-    let verdicts = verdicts(cases.collect()).await;
-    let wrong: Vec<_> = verdicts
-        .iter()
-        .filter(|(_, expected, verdict)| {
-            !matches!(verdict, Ok(checked) if checked.frames == expected.frames)
-        })
-        .collect();
-    assert!(wrong.is_empty(), "turned down: {wrong:#?}");
+    let mut verdicts = verdicts(cases).await;
+    verdicts.retain(
+        |(case, verdict)| !matches!(verdict, Ok(checked) if checked.frames == case.expected.frames),
+    );
+    assert!(verdicts.is_empty(), "turned down: {verdicts:#?}");
 }
 
-type BadClip = (
-    &'static str,
-    Clip,
-    Expected,
-    fn(&Path),
-    fn(&Rejection) -> bool,
-);
+/// A bad clip, and whether a reason is the right one for it.
+type BadClip = (Case, fn(&Rejection) -> bool);
 
 fn bad_clips() -> Vec<BadClip> {
     use Rejection as R;
@@ -311,21 +287,26 @@ fn bad_clips() -> Vec<BadClip> {
     let moving = clip(Filters("testsrc2=s=SIZE:r=RATE"));
     let detail =
         "mandelbrot=s=SIZE:r=RATE:start_scale=0.2,trim=end_frame=1,loop=-1:1:0,setpts=N/RATE/TB";
-    let as_is = |name, clip: Clip, why: fn(&Rejection) -> bool| -> BadClip {
-        (name, clip, as_made(&clip), untouched, why)
+    let as_is = |name, clip, why| -> BadClip { (Case::new(name, clip), why) };
+    let still = |name, clip, why| -> BadClip { (Case::new(name, clip).still_is_fine(), why) };
+    let wanted = |name, clip, wanted, why| -> BadClip {
+        let expected = Case::new(name, wanted).expected;
+        (
+            Case {
+                expected,
+                ..Case::new(name, clip)
+            },
+            why,
+        )
     };
-    let still = |name, clip: Clip, why: fn(&Rejection) -> bool| -> BadClip {
-        let expected = Expected {
-            still_is_fine: true,
-            ..as_made(&clip)
-        };
-        (name, clip, expected, untouched, why)
-    };
-    let wanted = |name, clip: Clip, wanted: Clip, why: fn(&Rejection) -> bool| -> BadClip {
-        (name, clip, as_made(&wanted), untouched, why)
-    };
-    let spoilt = |name, clip: Clip, spoil: fn(&Path), why: fn(&Rejection) -> bool| -> BadClip {
-        (name, clip, as_made(&clip), spoil, why)
+    let spoilt = |name, clip, spoil, why| -> BadClip {
+        (
+            Case {
+                spoil,
+                ..Case::new(name, clip)
+            },
+            why,
+        )
     };
     vec![
         as_is(
@@ -408,9 +389,10 @@ fn bad_clips() -> Vec<BadClip> {
             clip(Filters(detail)).size(854, 480).fps(24).encoder(POOR),
             frozen,
         ),
-        as_is(
+        spoilt(
             "frozen with detail, encoded again and again",
             clip(Filters(detail)).size(854, 480).fps(24),
+            |path| degrade(path, "900k"),
             frozen,
         ),
         as_is(
@@ -635,28 +617,16 @@ fn truncate(path: &Path, keep: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_clips_are_turned_down_for_what_is_wrong_with_them() {
-    let mut cases = bad_clips();
+    let (cases, reasons): (Vec<_>, Vec<_>) = bad_clips().into_iter().unzip();
     assert!(cases.len() >= 12);
-    for case in &mut cases {
-        if case.0.ends_with("again and again") {
-            case.3 = |path| drop(degrade(path, "900k"));
-        }
-    }
-    let right: std::collections::HashMap<_, _> =
-        cases.iter().map(|case| (case.0, case.4)).collect();
-    let cases = cases
-        .into_iter()
-        .map(|(name, clip, expected, spoil, _)| (name, clip, expected, spoil));
-    let verdicts = verdicts(cases.collect()).await;
-    let wrong: Vec<_> = verdicts
-        .iter()
-        .filter(|(name, _, verdict)| {
-            !matches!(verdict, Err(CheckError::Rejected(why)) if right[name](why))
-        })
-        .collect();
+    let right: HashMap<_, _> = cases.iter().map(|case| case.name).zip(reasons).collect();
+    let mut verdicts = verdicts(cases).await;
+    verdicts.retain(|(case, verdict)| {
+        !matches!(verdict, Err(CheckError::Rejected(why)) if right[case.name](why))
+    });
     assert!(
-        wrong.is_empty(),
-        "passed, or turned down for another reason: {wrong:#?}"
+        verdicts.is_empty(),
+        "passed, or turned down for another reason: {verdicts:#?}"
     );
 }
 
@@ -666,7 +636,7 @@ async fn a_check_that_cannot_be_made_says_nothing_of_the_clip() {
     let path = folder.path().join("clip.mp4");
     let clip = clip(Filters("testsrc2=s=SIZE:r=RATE"));
     clip.write(&path);
-    let expected = as_made(&clip);
+    let expected = Case::new("moving", clip).expected;
 
     let nowhere = FfmpegPrograms {
         ffmpeg: "/nowhere/ffmpeg".into(),
@@ -690,9 +660,8 @@ async fn a_check_that_cannot_be_made_says_nothing_of_the_clip() {
 async fn a_rejection_is_a_failure_that_tells_the_figures() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
-    let clip = clip(Drawn(|x, y, _| art(x, y)));
-    clip.write(&path);
-    let error = verdict(&path, &as_made(&clip)).await.unwrap_err();
+    let case = Case::new("frozen", clip(Drawn(|x, y, _| art(x, y))));
+    let error = case.check(&path).await.unwrap_err();
     let failure = Failure::from(error);
     assert_eq!(failure.kind, FailureKind::RejectedContent);
     let text = "it is frozen: nothing moves in 64 of 64 frames";

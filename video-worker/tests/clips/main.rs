@@ -1,0 +1,6 @@
+//! Clips and films, made and looked at by a real ffmpeg.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+mod assembly;
+mod content_check;
+mod support;

@@ -93,7 +93,10 @@ struct Table {
     seen: HashSet<std::mem::Discriminant<Event>>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "rows read better without references")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "rows read better without references"
+)]
 impl Table {
     fn of(job: Job) -> Self {
         let seen = HashSet::new();

@@ -279,6 +279,9 @@ impl Coordinator {
                 "it is not sure yet that no other coordinator serves this virtual host".to_owned(),
             );
         }
+        if !*self.shared.is_open.borrow() {
+            return Err("submissions over the broker are not read yet".to_owned());
+        }
         let read = async {
             let mut connection = self.shared.reader.connection().await?;
             Rows(&mut connection).films(None, 1).await

@@ -101,6 +101,7 @@ pub async fn start(
         events: broadcast::channel(EVENTS).0,
         boot: BootId::generate(),
         is_reader: Arc::new(watch::channel(false).0),
+        is_open: Arc::new(watch::channel(false).0),
     };
     let (inputs, engine_inputs) = mpsc::channel(INPUTS);
     let (outgoing, outbox_inputs) = mpsc::unbounded_channel();
@@ -123,10 +124,10 @@ pub async fn start(
         inputs.clone(),
         stop.clone(),
     ));
-    let is_reader = shared.is_reader.subscribe();
     intake.spawn(intake::submissions::run(
         broker,
-        is_reader,
+        shared.is_reader.subscribe(),
+        Arc::clone(&shared.is_open),
         inputs.clone(),
         stop.clone(),
     ));

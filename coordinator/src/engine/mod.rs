@@ -108,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) boot: BootId,
     /// Whether a probe of ours has come back since the connection was made: then it is we who read the reports.
     pub(crate) is_reader: Arc<watch::Sender<bool>>,
+    /// Whether submissions over the broker are read.
+    pub(crate) is_open: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {

@@ -1,5 +1,7 @@
 //! Films submitted over AMQP.
 
+use std::sync::Arc;
+
 use shared::api::SubmitAnswer;
 use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
 use shared::film::{FilmRequest, Mistake};
@@ -13,10 +15,12 @@ use crate::engine::Input;
 /// Longest `message_id`, in bytes: AMQP's own limit for short strings.
 const ID_MAX: usize = 255;
 
-/// Reads submissions until told to stop; not before it is sure that no other coordinator does.
+/// Reads submissions until told to stop; not before it is sure that no other coordinator does. `is_open` says whether they
+/// are read: from then on the broker takes them, while a queue that was only just declared may still turn one down.
 pub(crate) async fn run(
     broker: SharedBroker,
     mut is_reader: watch::Receiver<bool>,
+    is_open: Arc<watch::Sender<bool>>,
     engine: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
@@ -35,7 +39,11 @@ pub(crate) async fn run(
                 )
                 .await
             {
-                Ok(subscription) => read(&broker, &engine, subscription).await,
+                Ok(subscription) => {
+                    is_open.send_replace(true);
+                    read(&broker, &engine, subscription).await;
+                    is_open.send_replace(false);
+                }
                 Err(SubscribeError::Disconnected(_)) => {}
                 Err(SubscribeError::Refused(reason)) => {
                     tracing::error!(reason, "the queue of submissions cannot be read");

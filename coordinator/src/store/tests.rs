@@ -1,1 +1,140 @@
-//! Work in progress.
+use std::time::Duration;
+
+use shared::film::FilmRequest;
+use shared::ids::{FilmId, JobId};
+use shared::job::JobKind;
+use shared::time::Timestamp;
+use tempfile::TempDir;
+
+use super::*;
+use crate::core::job::{Job, JobState};
+use crate::core::plan::{Film, Profiles};
+
+const T0: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn film() -> Film {
+    let name = |name: &str| name.parse().unwrap();
+    Film {
+        id: FilmId::generate(),
+        request: FilmRequest {
+            premise: Some("It's a \"storm\"; DROP TABLE films".to_owned()),
+            ..FilmRequest::default()
+        },
+        seed: 7,
+        profiles: Profiles {
+            story: name("outline"),
+            keyframe: name("storyboard"),
+            scene: name("animatic"),
+            assembly: name("ffmpeg"),
+        },
+        created_at: T0,
+    }
+}
+
+fn queued(film: &Film) -> Job {
+    let profile = film.profiles.of(JobKind::Story).clone();
+    Job {
+        state: JobState::Queued,
+        queued_at: Some(T0),
+        ..Job::new(JobId::generate(), film.id, JobKind::Story, None, profile)
+    }
+}
+
+async fn store_with(film: &Film, job: &Job) -> (TempDir, Writer) {
+    let folder = TempDir::new().unwrap();
+    let (_, mut writer) = open(&folder.path().join("db")).await.unwrap();
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    rows.insert_film(film, Some("http:k"), "{}").await.unwrap();
+    rows.put_job(job, DispatchMark::Due).await.unwrap();
+    transaction.commit().await.unwrap();
+    (folder, writer)
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart_and_the_store_keeps_its_id() {
+    let film = film();
+    let job = queued(&film);
+    let (folder, writer) = store_with(&film, &job).await;
+    let path = folder.path().join("db");
+    writer.close().await.unwrap();
+    let (reader, _writer) = open(&path).await.unwrap();
+    let (again, _) = open(&path).await.unwrap();
+    assert_eq!(reader.id(), again.id());
+    let mut connection = reader.connection().await.unwrap();
+    let mut rows = Rows(&mut connection);
+    assert_eq!(rows.film(film.id).await.unwrap(), Some(film.clone()));
+    assert_eq!(rows.jobs_of(film.id).await.unwrap(), [job]);
+    let by_key = rows.film_by_key("http:k").await.unwrap();
+    assert_eq!(by_key, Some((film.id, "{}".to_owned())));
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_leaves_nothing() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    Rows(&mut transaction).delete_film(film.id).await.unwrap();
+    drop(transaction);
+    let mut transaction = writer.begin().await.unwrap();
+    assert!(
+        Rows(&mut transaction)
+            .film(film.id)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    assert_eq!(rows.dispatches_due(9).await.unwrap(), [(film.id, job.id)]);
+    let at = |seconds| T0.plus(Duration::from_secs(seconds));
+    let after = Duration::from_secs(600);
+    rows.mark_dispatched(job.id, at(0)).await.unwrap();
+    assert!(rows.dispatches_due(9).await.unwrap().is_empty());
+    assert_eq!(rows.dispatch_stale_again(at(599), after).await.unwrap(), 0);
+    assert_eq!(rows.dispatch_stale_again(at(600), after).await.unwrap(), 1);
+    rows.mark_dispatched(job.id, at(1_000)).await.unwrap();
+    assert_eq!(
+        rows.dispatch_stale_again(at(1_999), after).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        rows.dispatch_stale_again(at(2_000), after).await.unwrap(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn deleting_a_film_deletes_what_belongs_to_it() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    rows.delete_film(film.id).await.unwrap();
+    assert_eq!(rows.job(job.id).await.unwrap(), None);
+    assert!(rows.dispatches_due(9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn waiting_jobs_are_counted_by_kind_and_profile() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let counted = Rows(&mut transaction).waiting().await.unwrap();
+    let expected = Waiting {
+        kind: JobKind::Story,
+        profile: film.profiles.story.clone(),
+        queued: 1,
+        running: 0,
+        oldest: Some(T0),
+    };
+    assert_eq!(counted, [expected]);
+}

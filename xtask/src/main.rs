@@ -121,6 +121,14 @@ fn docs() -> Outcome {
 /// A call of cargo. Words are separated by spaces: what comes from outside is added as arguments of their own.
 fn cargo(words: &'static str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // `cargo run` tells us about this package. Cargo started from here must not see it: build scripts that look at such
+    // variables would run again, and all that stands on them, whenever cargo is called without us.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command.args(words.split(' '));
     command
 }

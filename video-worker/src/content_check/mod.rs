@@ -1,7 +1,7 @@
 //! The content check: no attempt succeeds before its clip has been looked at.
 //!
 //! One ffprobe for what the file says of itself, one decoding at a small size for what it shows. The figures are read in
-//! [`measure`], the verdict is spoken in [`judge`]; both are pure. ffmpeg's own `blackdetect` and `freezedetect` are left
+//! `measure`, the verdict is spoken in `judge`; both are pure. ffmpeg's own `blackdetect` and `freezedetect` are left
 //! out: no setting of theirs tells a dark scene from a black one, or a slow push-in on flat art from a still, and both
 //! judge moments where the share of the clip counts. The thresholds and where they come from stand in
 //! `docs/design/content-check.md`.

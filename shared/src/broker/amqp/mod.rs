@@ -1,7 +1,7 @@
 //! The broker port over AMQP 0-9-1, for RabbitMQ 3.10 and later.
 //!
 //! What lapin recovers by itself is not enough (channels closed by the broker, lost deliveries, giving up), so its recovery
-//! is off: [`connection`] drops both connections when either is lost and builds everything again.
+//! is off: `connection` drops both connections when either is lost and builds everything again.
 
 mod connection;
 mod declare;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
-use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use shared::api::SubmitAnswer;
@@ -139,26 +137,5 @@ impl Submitter {
             }
         }
         Ok(films)
-    }
-
-    /// Makes sure that the queue is there before the coordinator has made it.
-    ///
-    /// # Errors
-    /// If the broker refuses.
-    pub async fn wait_for_queue(&self) -> Result<()> {
-        let options = QueueDeclareOptions {
-            passive: false,
-            durable: true,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert(
-            "x-queue-type".into(),
-            lapin::types::AMQPValue::LongString("quorum".into()),
-        );
-        self.channel
-            .queue_declare(QUEUE.into(), options, arguments)
-            .await?;
-        Ok(())
     }
 }

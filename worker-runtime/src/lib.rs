@@ -6,6 +6,7 @@
 mod ask;
 mod attempt;
 pub mod backend;
+pub mod gpu;
 mod heartbeat;
 mod host;
 mod inbox;

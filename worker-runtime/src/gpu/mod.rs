@@ -1,0 +1,3 @@
+//! The gate: whether a job fits the card now, by this machine's own readings and what its workers have promised.
+
+pub mod reading;

@@ -1,3 +1,5 @@
 //! The gate: whether a job fits the card now, by this machine's own readings and what its workers have promised.
 
+pub mod admit;
+pub mod ledger;
 pub mod reading;

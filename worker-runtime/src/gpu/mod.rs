@@ -2,4 +2,5 @@
 
 pub mod admit;
 pub mod ledger;
+pub mod probe;
 pub mod reading;

@@ -36,7 +36,7 @@ pub(super) fn judge(
 ) -> Verdict {
     // Declared, the peak: `spike` is for two jobs of one backend, and here there is never a second one.
     let cold = growth.cold.unwrap_or(memory.peak);
-    let grows = warm(request, growth, ground.free, entries, policy).unwrap_or(cold);
+    let grows = warm(request, (memory, growth), ground.free, entries, policy).unwrap_or(cold);
     let need = ground.margin.plus(grows);
     let short = |need: ByteSize| {
         Box::new(Shortfall {
@@ -76,10 +76,11 @@ pub(super) fn judge(
     }
 }
 
-/// How much more such a job takes on its loaded model, if that is loaded and if it was measured.
+/// How much more such a job takes on its loaded model, if that is loaded and if it was measured there: a job that did not run
+/// to its end may have left half a model.
 fn warm(
     request: &Request,
-    growth: Growth,
+    (memory, growth): (DeviceMemory, Growth),
     free: ByteSize,
     entries: &[&Booked],
     policy: &Policy,
@@ -89,13 +90,16 @@ fn warm(
         .filter(|booked| booked.entry.work.backend == request.backend)
         .min_by_key(|booked| booked.age)?;
     let State::Resident {
-        free_then, grew, ..
+        free_then,
+        grew: Some(grew),
+        ..
     } = last.entry.state
     else {
         return None;
     };
     let still_there = free.plus(policy.warm_tolerance) >= free_then;
-    (last.entry.work.profile == request.profile && still_there)
-        .then_some(growth.warm.max(grew))
-        .flatten()
+    let warm = last.entry.work.profile == request.profile && still_there;
+    // Others who took memory while the job settled make its growth look small: it is never less than what is declared.
+    let declared = memory.peak.less(memory.load);
+    warm.then(|| growth.warm.unwrap_or_default().max(grew).max(declared))
 }

@@ -18,6 +18,16 @@ pub struct Device {
     pub backends: Vec<Backend>,
 }
 
+impl Device {
+    /// What stays with that backend when everything is unloaded.
+    pub(super) fn residue(&self, backend: &BackendId) -> ByteSize {
+        self.backends
+            .iter()
+            .find(|it| it.id == *backend)
+            .map_or(ByteSize::ZERO, |it| it.residue)
+    }
+}
+
 /// One serving process of ours (or a group of them).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {

@@ -22,8 +22,8 @@ const CANDIDATES: usize = 12;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) victims: Vec<Victim>,
-    /// The request's own backend is among those that unload.
-    pub(super) own: bool,
+    /// What all may still take, the request included, once they have left.
+    pub(super) promised_then: ByteSize,
 }
 
 /// What might leave.
@@ -41,7 +41,6 @@ struct Candidate<'a> {
     booked: &'a Booked,
     size: ByteSize,
     gain: ByteSize,
-    own: bool,
 }
 
 /// The cheapest set of idle models whose leaving makes up for `deficit`.
@@ -60,26 +59,30 @@ pub(super) fn search(
     let idle = entries
         .iter()
         .filter_map(|booked| candidate(request, memory, device, holdings, entries, booked));
-    let (old, young): (Vec<_>, Vec<_>) =
+    let (mut old, young): (Vec<_>, Vec<_>) =
         idle.partition(|candidate| residency_left(candidate.booked, request, policy).is_zero());
-    match cheapest(old, deficit) {
-        Some(plan) => Search::Found(plan),
-        None => match young
-            .iter()
-            .map(|candidate| candidate.booked)
-            .min_by_key(|booked| residency_left(booked, request, policy))
-        {
-            Some(booked) => Search::Young(
-                booked.entry.work.profile.clone(),
-                residency_left(booked, request, policy),
-            ),
-            None => Search::Short,
-        },
+    if let Some(best) = cheapest(&mut old, deficit) {
+        let models: Vec<&Booked> = best.iter().map(|candidate| candidate.booked).collect();
+        let after = holdings.after_leaving(&models, device);
+        return Search::Found(Plan {
+            victims: best.into_iter().map(victim).collect(),
+            promised_then: after.promised_in_all(&request.backend, &request.profile, memory.into()),
+        });
     }
+    let first = young
+        .iter()
+        .map(|candidate| {
+            let left = residency_left(candidate.booked, request, policy);
+            (left, &candidate.booked.entry.work.profile)
+        })
+        .min();
+    first.map_or(Search::Short, |(left, profile)| {
+        Search::Young(profile.clone(), left)
+    })
 }
 
-/// Everything idle of ours that may leave, if some of it holds what the books do not tell; otherwise nothing, since then
-/// leaving was already seen not to help.
+/// Everything idle of ours that may leave, if some of it may hold what the books do not tell, or if less came back than they
+/// told; otherwise nothing, since it was already seen not to be enough.
 pub(super) fn everything(
     request: &Request,
     device: &Device,
@@ -112,7 +115,7 @@ pub(super) fn everything(
         .filter(may_leave)
         .filter(|backend| holds(backend))
         .collect();
-    if !idle.iter().any(untold) {
+    if !request.evictions.failed && !idle.iter().any(untold) {
         return Vec::new();
     }
     let victims = idle.iter().map(|backend| Victim {
@@ -155,34 +158,23 @@ fn candidate<'a>(
     if work.pinned || busy {
         return None;
     }
-    let own = work.backend == request.backend;
-    let replaced = own
-        && match backend.kind {
-            BackendKind::Replacing => true,
-            BackendKind::Stacking => work.profile == request.profile,
-        };
     let size = holdings.size_of_model(&work.backend, size);
     let back = size.less(backend.residue);
-    let gain = match replaced {
-        false => back,
-        // What the job may still take is then counted from an empty backend, and what was freed is free. With full knowledge
-        // both are the same and nothing is gained; with partial knowledge this is what keeps a job from waiting for its own
-        // model.
-        true => holdings
-            .promised_with(&request.backend, &request.profile, memory.into())
-            .plus(back)
-            .less(memory.peak.less(backend.residue)),
+    // What is freed, and what all may still take before and after. A job whose own model leaves will take that much more:
+    // with full knowledge nothing is gained; with partial knowledge this is what keeps it from waiting for its own model.
+    let promised = |holdings: &Holdings<'_>| {
+        holdings.promised_in_all(&request.backend, &request.profile, memory.into())
     };
-    (gain > ByteSize::ZERO).then_some(Candidate {
-        booked,
-        size,
-        gain,
-        own: replaced,
-    })
+    let after = holdings.after_leaving(&[booked], device);
+    let gain = promised(holdings).plus(back).less(promised(&after));
+    (gain > ByteSize::ZERO).then_some(Candidate { booked, size, gain })
 }
 
 /// The set of least reload time, then of fewest, that gives that much.
-fn cheapest(mut candidates: Vec<Candidate<'_>>, deficit: ByteSize) -> Option<Plan> {
+fn cheapest<'a, 'b>(
+    candidates: &'b mut Vec<Candidate<'a>>,
+    deficit: ByteSize,
+) -> Option<Vec<&'b Candidate<'a>>> {
     candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.gain));
     candidates.truncate(CANDIDATES);
     let sets = 1_u32..(1 << candidates.len());
@@ -200,10 +192,7 @@ fn cheapest(mut candidates: Vec<Candidate<'_>>, deficit: ByteSize) -> Option<Pla
             .fold(Duration::ZERO, Duration::saturating_add);
         (reload, set.count_ones())
     })?;
-    Some(Plan {
-        own: members(best).any(|candidate| candidate.own),
-        victims: members(best).map(victim).collect(),
-    })
+    Some(members(best).collect())
 }
 
 fn victim(candidate: &Candidate<'_>) -> Victim {

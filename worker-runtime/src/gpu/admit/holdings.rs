@@ -63,14 +63,14 @@ impl Pool {
 }
 
 /// The entries that count against a request, by backend, and what each backend holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Holdings<'a> {
     pool: Pool,
     backends: BTreeMap<&'a BackendId, Held<'a>>,
 }
 
 /// One backend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Held<'a> {
     kind: BackendKind,
     /// A lower bound; nothing when unknown.
@@ -172,8 +172,20 @@ impl<'a> Holdings<'a> {
         }
     }
 
-    /// A backend that drops one model for the next holds the largest; two jobs in its line overlap.
+    /// A backend that drops one model for the next holds the largest.
     fn ceiling_of_one(&self, held: &Held<'_>, more: Option<Ask>) -> ByteSize {
+        let residents = held
+            .entries
+            .iter()
+            .map(|booked| self.pool.resident_size(booked));
+        residents
+            .chain([self.largest_ask(held, more)])
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The most that one of its jobs asks for; two in its line overlap.
+    fn largest_ask(&self, held: &Held<'_>, more: Option<Ask>) -> ByteSize {
         let in_line = held.entries.iter().filter(|booked| booked.is_in_line());
         let overlap = in_line.count() + usize::from(more.is_some()) > 1;
         let asks = held
@@ -186,11 +198,7 @@ impl<'a> Holdings<'a> {
             true => ask.spike,
             false => ask.peak,
         });
-        let residents = held
-            .entries
-            .iter()
-            .map(|booked| self.pool.resident_size(booked));
-        active.chain(residents).max().unwrap_or_default()
+        active.max().unwrap_or_default()
     }
 
     /// Models beside each other add up. A job runs in the loaded model of its profile, not beside it.
@@ -244,7 +252,7 @@ impl<'a> Holdings<'a> {
     /// no job does not grow and what it holds is not free.
     pub(super) fn promised(&self, backend: &BackendId) -> ByteSize {
         match self.is_active(backend) {
-            true => self.ceiling(backend, None).less(self.held(backend)),
+            true => self.rise(backend, None),
             false => ByteSize::ZERO,
         }
     }
@@ -256,8 +264,64 @@ impl<'a> Holdings<'a> {
         profile: &ProfileName,
         ask: Ask,
     ) -> ByteSize {
-        self.ceiling(backend, Some((profile, ask)))
-            .less(self.held(backend))
+        self.rise(backend, Some((profile, ask)))
+    }
+
+    /// Two bounds, and the lower one counts: up to its ceiling from what it holds, and what its jobs ask for as if nothing of
+    /// it was loaded. The second holds where the books tell of models that have left, or nothing tells what is held.
+    fn rise(&self, backend: &BackendId, more: Option<(&ProfileName, Ask)>) -> ByteSize {
+        let to_ceiling = self.ceiling(backend, more).less(self.held(backend));
+        to_ceiling.min(self.asked(backend, more.map(|(_, ask)| ask)))
+    }
+
+    /// What the jobs on that backend ask for.
+    fn asked(&self, backend: &BackendId, more: Option<Ask>) -> ByteSize {
+        let Some(held) = self.backends.get(backend) else {
+            return more.map_or(ByteSize::ZERO, |ask| ask.peak);
+        };
+        match held.kind {
+            BackendKind::Replacing => self.largest_ask(held, more),
+            BackendKind::Stacking => {
+                let active = held.entries.iter().filter(|booked| booked.is_active());
+                total(
+                    active
+                        .map(|booked| self.pool.ask_of(booked).peak)
+                        .chain(more.map(|ask| ask.peak)),
+                )
+            }
+        }
+    }
+
+    /// What all may still take once that job has begun.
+    pub(super) fn promised_in_all(
+        &self,
+        backend: &BackendId,
+        profile: &ProfileName,
+        ask: Ask,
+    ) -> ByteSize {
+        self.promised_beside(backend)
+            .plus(self.promised_with(backend, profile, ask))
+    }
+
+    /// The same once those models have left, as far as can be told.
+    pub(super) fn after_leaving(&self, models: &[&Booked], device: &Device) -> Self {
+        let mut after = self.clone();
+        for model in models {
+            let State::Resident { size, .. } = model.entry.state else {
+                continue;
+            };
+            let backend = &model.entry.work.backend;
+            let size = self.size_of_model(backend, size);
+            if let Some(held) = after.backends.get_mut(backend) {
+                held.entries.retain(|it| it.entry.id != model.entry.id);
+                held.held = match held.kind {
+                    BackendKind::Replacing => ByteSize::ZERO,
+                    BackendKind::Stacking => held.held.less(size),
+                }
+                .max(device.residue(backend));
+            }
+        }
+        after
     }
 
     /// What all other backends may still take.

@@ -2,8 +2,17 @@
 //!
 //! The one formula, where something tells what our backends hold: **admit if free memory is at least the margin and all that
 //! anybody was promised and has not taken yet, the new job included.** Memory that was promised is still free to the eye, and
-//! what our own warm model holds is not; comparing free memory with a job's need is wrong both ways. `docs/design/gpu-gate.md`
-//! has the proof.
+//! what our own warm model holds is not; comparing free memory with a job's need is wrong both ways.
+//!
+//! Why it is right. Let `A` be what a backend truly holds, `H <= A` what is known of that, `C` the most that its jobs may make
+//! it hold, `X` what others hold. All memory is `free + X + sum(A)`. A backend with a job may still take
+//! `max(0, C - A) <= max(0, C - H)`, one without takes nothing. So if `free >= margin + sum(max(0, C - H))` then
+//! `X + margin + sum(max(A, C))` is no more than all memory: everybody can take what was promised, while others take no more
+//! than the margin. Knowing less of `H` only makes the promise larger. It rests on decisions being taken one at a time, and
+//! written down before the next.
+//!
+//! And nobody waits for itself: with its model known, a job asks for its growth alone; with less known, what is idle is put
+//! out (`evict`), its own model included, after which it fits if it fits at all.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 pub(crate) mod amount;
@@ -200,20 +209,32 @@ fn by_formula(
     });
     let tried = request.evictions;
     let may_evict = tried.plans < policy.eviction_plans;
+    // Once, all of ours that is idle: we may not know all that it holds, or what the books tell of it may not be true.
+    let sweep = || {
+        let victims = match may_evict && !tried.swept {
+            true => evict::everything(request, device, holdings, entries, policy),
+            false => Vec::new(),
+        };
+        let own_then = memory.peak.less(device.residue(&request.backend));
+        (!victims.is_empty()).then(|| Verdict::EvictFirst {
+            victims,
+            target_free: ground.margin.plus(others).plus(own_then),
+            short: short.clone(),
+        })
+    };
+    if tried.failed
+        && let Some(verdict) = sweep()
+    {
+        return verdict;
+    }
     let found = evict::search(request, memory, deficit, device, holdings, entries, policy);
     let ours_runs = entries.iter().any(|booked| booked.is_active());
     match found {
-        Search::Found(plan) if may_evict => {
-            let own_then = match plan.own {
-                true => memory.peak.less(residue(device, request)),
-                false => own,
-            };
-            Verdict::EvictFirst {
-                victims: plan.victims,
-                target_free: ground.margin.plus(others).plus(own_then),
-                short,
-            }
-        }
+        Search::Found(plan) if may_evict => Verdict::EvictFirst {
+            victims: plan.victims,
+            target_free: ground.margin.plus(plan.promised_then),
+            short,
+        },
         Search::Found(_) => waits(Waits::ReclaimFailed(short)),
         Search::Young(..) | Search::Short if ours_runs => waits(Waits::Promised(short)),
         Search::Young(profile, left) => waits(Waits::TooYoung {
@@ -221,32 +242,10 @@ fn by_formula(
             profile,
             left,
         }),
-        Search::Short if may_evict && !tried.swept => {
-            // We may not know all that ours hold: once, ask all of it to leave.
-            let victims = evict::everything(request, device, holdings, entries, policy);
-            match victims.is_empty() {
-                true => waits(Waits::Foreign(short)),
-                false => Verdict::EvictFirst {
-                    victims,
-                    target_free: ground
-                        .margin
-                        .plus(memory.peak.less(residue(device, request))),
-                    short,
-                },
-            }
-        }
-        Search::Short => waits(Waits::Foreign(short)),
+        Search::Short => sweep().unwrap_or_else(|| waits(Waits::Foreign(short))),
     }
 }
 
 fn waits(reason: Waits) -> Verdict {
     Verdict::Wait { reason }
-}
-
-fn residue(device: &Device, request: &Request) -> ByteSize {
-    device
-        .backends
-        .iter()
-        .find(|backend| backend.id == request.backend)
-        .map_or(ByteSize::ZERO, |backend| backend.residue)
 }

@@ -90,4 +90,6 @@ pub struct Evictions {
     pub plans: u32,
     /// Whether one of them asked everything idle to leave.
     pub swept: bool,
+    /// Whether one of them did not give back what was expected.
+    pub failed: bool,
 }

@@ -5,4 +5,7 @@
 )]
 
 mod build;
+mod chance;
+mod laws;
 mod table;
+mod walk;

@@ -73,7 +73,7 @@ pub enum State {
     Settling {
         /// What is to stay, at most.
         keeps: ByteSize,
-        /// The lowest free memory during the job, where it was watched.
+        /// The lowest free memory during the job, where it was watched and ran to its end.
         lowest_free: Option<ByteSize>,
         /// When to take it for settled anyway.
         until: BootTime,
@@ -84,7 +84,8 @@ pub enum State {
         size: ByteSize,
         /// Free memory when it had settled.
         free_then: ByteSize,
-        /// How far free memory fell below that during the job before; tells what the next job on it will take.
+        /// How far free memory fell below that during the job before; tells what the next job on it will take. Absent when
+        /// that was not watched, when the job did not run to its end, and once the model was asked to leave.
         grew: Option<ByteSize>,
     },
 }

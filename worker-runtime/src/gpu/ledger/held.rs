@@ -29,6 +29,14 @@ impl Held {
         self
     }
 
+    /// As it is when its process is killed: the lock is let go and nothing removed.
+    #[cfg(test)]
+    pub(super) fn killed(mut self) -> Self {
+        self.goes_too.clear();
+        self.lock.unlock().unwrap();
+        self
+    }
+
     /// What is held.
     pub fn id(&self) -> &EntryId {
         &self.id

@@ -8,6 +8,8 @@ mod entry;
 mod files;
 mod held;
 mod place;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod transition;
 
@@ -17,4 +19,6 @@ pub use self::files::{BackendNote, Ledger, LedgerError, Locked, Page};
 pub use self::held::Held;
 pub use self::place::default_place;
 pub use self::ticket::{Aging, Precedence, Ticket};
-pub use self::transition::{Alarm, Event, Next, Outcome, SETTLES_WITHIN, after, lowers, replaces};
+pub use self::transition::{
+    Alarm, Event, Next, Outcome, SETTLES_UNSEEN_WITHIN, SETTLES_WITHIN, after, lowers, replaces,
+};

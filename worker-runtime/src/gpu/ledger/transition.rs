@@ -20,6 +20,10 @@ use super::entry::{BackendKind, Entry, Owner, State};
 /// A job that has ended is taken for settled after this long, whatever its backend holds.
 pub const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
+/// The same where nothing tells what the backend holds. The job is over, so nothing grows any more, and what is not given back
+/// yet is not free: being early costs a reading that looks fuller than it need be.
+pub const SETTLES_UNSEEN_WITHIN: Duration = Duration::from_secs(2);
+
 /// What happened to an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -31,7 +35,7 @@ pub enum Event {
     Finished {
         /// What stays loaded, at most.
         keeps: ByteSize,
-        /// The lowest free memory during the job, where it was watched.
+        /// The lowest free memory during the job, where it was watched and ran to its end.
         lowest_free: Option<ByteSize>,
     },
     /// The device was read.
@@ -61,6 +65,8 @@ pub enum Event {
         /// Free memory has not moved for a while.
         quiet: bool,
     },
+    /// The model is being asked to leave.
+    AskedToLeave,
     /// The model has left: free memory was seen at the level it should then have.
     Evicted,
     /// The device is lost, or was reset: nothing of what was on it is there.
@@ -117,7 +123,12 @@ pub fn after(entry: &Entry, orphaned: bool, event: &Event, now: BootTime) -> Out
                 until,
             },
         ) => settling(entry, (keeps, lowest_free, until), event, now),
-        (_, State::Resident { .. }) => resident(event),
+        (
+            _,
+            State::Resident {
+                size, free_then, ..
+            },
+        ) => resident(entry, size, free_then, event),
     }
 }
 
@@ -133,6 +144,7 @@ fn claim(entry: &Entry, until: BootTime, orphaned: bool, event: &Event, now: Boo
         | Event::BackendBusy
         | Event::BackendGone
         | Event::BackendSilent { .. }
+        | Event::AskedToLeave
         | Event::Evicted
         | Event::DeviceLost => match orphaned || now >= until {
             true => plain(Next::Gone),
@@ -152,6 +164,7 @@ fn job(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
         | Event::BackendBusy
         | Event::BackendGone
         | Event::BackendSilent { .. }
+        | Event::AskedToLeave
         | Event::Evicted
         | Event::DeviceLost => plain(Next::Same),
     }
@@ -180,6 +193,7 @@ fn orphan(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
         | Event::BackendBusy
         | Event::BackendGone
         | Event::BackendSilent { .. }
+        | Event::AskedToLeave
         | Event::Evicted
         | Event::DeviceLost => plain(Next::Same),
     }
@@ -194,7 +208,10 @@ fn settling(
     match event {
         // A reading from before the end of the job tells nothing of what is left of it.
         Event::Looked { held, free, at } if *at >= entry.since => {
-            let settled = held.is_some_and(|held| held <= keeps);
+            let settled = match held {
+                Some(held) => *held <= keeps,
+                None => at.since(entry.since) >= SETTLES_UNSEEN_WITHIN,
+            };
             if !settled && now < until {
                 return plain(Next::Same);
             }
@@ -227,14 +244,25 @@ fn settling(
         | Event::BackendBusy
         | Event::BackendGone
         | Event::BackendSilent { .. }
+        | Event::AskedToLeave
         | Event::Evicted
         | Event::DeviceLost => plain(Next::Same),
     }
 }
 
-fn resident(event: &Event) -> Outcome {
+fn resident(entry: &Entry, size: ByteSize, free_then: ByteSize, event: &Event) -> Outcome {
     match event {
         Event::Evicted => plain(Next::Gone),
+        // It may be half gone from now on, and not even its worker can tell.
+        Event::AskedToLeave => {
+            let mut leaving = entry.clone();
+            leaving.state = State::Resident {
+                size,
+                free_then,
+                grew: None,
+            };
+            plain(Next::Changed(Box::new(leaving)))
+        }
         Event::Begun
         | Event::Withdrawn
         | Event::Finished { .. }
@@ -269,7 +297,7 @@ pub fn lowers(event: &Event, next: &Next) -> bool {
         Next::Same => false,
         Next::Gone => true,
         Next::Changed(_) => match event {
-            Event::Begun | Event::TakenOver { .. } => false,
+            Event::Begun | Event::TakenOver { .. } | Event::AskedToLeave => false,
             Event::Withdrawn
             | Event::Finished { .. }
             | Event::Looked { .. }

@@ -1,0 +1,490 @@
+//! The gate over a simulated card, with several workers of one host.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shared::byte_size::ByteSize;
+use shared::ids::{Attempt, BootId, JobId, Take};
+use shared::profile::DeviceMemory;
+use tempfile::TempDir;
+
+use super::*;
+use crate::gpu::admit::amount::{Amount, total};
+use crate::gpu::admit::{Growth, Waits};
+use crate::gpu::ledger::{BackendKind, Class, Owner};
+use crate::gpu::reading::{DeviceUuid, Health, Holder, Holders};
+
+const ALL: ByteSize = ByteSize::mib(24 * 1024 - 256);
+const COMFY: (&str, u32) = ("comfyui@127.0.0.1:8188", 100);
+const OLLAMA: (&str, u32) = ("ollama@127.0.0.1:11434", 200);
+
+/// What is true of the card.
+#[derive(Debug, Default)]
+struct Card(Mutex<Truth>);
+
+#[derive(Debug, Default)]
+struct Truth {
+    now: Duration,
+    /// What the clock goes on by at each look.
+    tick: Duration,
+    foreign: ByteSize,
+    holds: BTreeMap<u32, ByteSize>,
+    blind: bool,
+}
+
+impl Card {
+    fn set(&self, change: impl FnOnce(&mut Truth)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn hold(&self, (_, pid): (&str, u32), amount: ByteSize) {
+        self.set(|truth| {
+            truth.holds.insert(pid, amount);
+        });
+    }
+
+    fn pass(&self, time: Duration) {
+        self.set(|truth| truth.now += time);
+    }
+
+    fn free(&self) -> ByteSize {
+        let truth = self.0.lock().unwrap();
+        ALL.less(truth.foreign)
+            .less(total(truth.holds.values().copied()))
+    }
+}
+
+/// The card as the worker of one backend sees it.
+#[derive(Debug)]
+struct View {
+    card: Arc<Card>,
+    backend: (&'static str, u32),
+}
+
+impl Sight for View {
+    fn look(&self) -> Seen {
+        let free = self.card.free();
+        let mut truth = self.card.0.lock().unwrap();
+        let tick = truth.tick;
+        truth.now += tick;
+        let holders = truth.holds.iter().map(|(pid, used)| Holder {
+            pid: *pid,
+            program: None,
+            used: *used,
+        });
+        let known = Holders::Known(holders.collect());
+        let reading = DeviceReading {
+            uuid: gpu(),
+            name: "NVIDIA GeForce RTX 4090".to_owned(),
+            total: ByteSize::gib(24),
+            reserved: ByteSize::mib(256),
+            used: ALL.less(free),
+            free,
+            holders: match truth.blind {
+                true => Holders::Unknown("as on Windows".to_owned()),
+                false => known,
+            },
+            health: Health::Well,
+            age: Duration::ZERO,
+        };
+        let (id, pid) = self.backend;
+        Seen {
+            device: Some(reading),
+            host: Some(HostReading {
+                ram_total: ByteSize::gib(64),
+                ram_available: ByteSize::gib(48),
+                cores: 16,
+                cpu_idle: Some(1.0),
+                age: Duration::ZERO,
+            }),
+            backends: vec![Backend {
+                id: BackendId(id.to_owned()),
+                kind: BackendKind::Replacing,
+                pids: vec![pid],
+                live: true,
+                reported: None,
+                residue: ByteSize::ZERO,
+            }],
+            ram_held: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> BootTime {
+        BootTime::after(Duration::from_secs(1_000) + self.card.0.lock().unwrap().now)
+    }
+}
+
+fn gpu() -> DeviceUuid {
+    DeviceUuid("GPU-6f1e".to_owned())
+}
+
+fn gate(root: &Path, card: &Arc<Card>, number: u128, backend: (&'static str, u32)) -> Arc<Gate> {
+    let owner = Owner {
+        worker: format!("w{number}").parse().unwrap(),
+        boot: BootId::from_u128(number),
+    };
+    let ledger = Ledger::open(root, Some(&gpu()), owner).unwrap();
+    let card = Arc::clone(card);
+    let view = Arc::new(View { card, backend });
+    Gate::new(ledger, Policy::default(), Aging::default(), view)
+}
+
+fn memory(load: u64, peak: u64, spike: u64) -> DeviceMemory {
+    DeviceMemory {
+        load: ByteSize::gib(load),
+        peak: ByteSize::gib(peak),
+        spike: ByteSize::gib(spike),
+    }
+}
+
+fn turn(gate: &Arc<Gate>, job: u128, class: Class) -> Turn {
+    let (backend, profile, memory) = match class {
+        Class::Video => (COMFY.0, "wan", memory(18, 21, 23)),
+        Class::Story => (OLLAMA.0, "mistral-7b", memory(6, 7, 8)),
+    };
+    turn_of(gate, job, class, backend, profile, memory)
+}
+
+fn turn_of(
+    gate: &Arc<Gate>,
+    job: u128,
+    class: Class,
+    backend: &str,
+    profile: &str,
+    memory: DeviceMemory,
+) -> Turn {
+    let work = Work {
+        job: JobId::from_u128(job),
+        take: Take::FIRST,
+        attempt: Attempt::FIRST,
+        backend: BackendId(backend.to_owned()),
+        kind: BackendKind::Replacing,
+        profile: profile.parse().unwrap(),
+        class,
+        precedence: Precedence::of(class, BootTime::default(), Aging::default()),
+        memory,
+        ram: ByteSize::ZERO,
+        pinned: false,
+        reload: Duration::from_secs(45),
+        limit: Duration::from_secs(600),
+    };
+    let need = Need::Device {
+        memory,
+        ram: ByteSize::ZERO,
+        growth: Growth::default(),
+    };
+    gate.turn(work, need)
+}
+
+fn reserved(turn: &mut Turn) -> Reservation {
+    match turn.ask().unwrap() {
+        Answer::Reserved(reservation) => reservation,
+        other => panic!("it should begin: {other:?}"),
+    }
+}
+
+fn waits(turn: &mut Turn) -> Waits {
+    match turn.ask().unwrap() {
+        Answer::Wait(reason) => reason,
+        other => panic!("it should wait: {other:?}"),
+    }
+}
+
+fn evicts(turn: &mut Turn) -> (Vec<Victim>, ByteSize) {
+    match turn.ask().unwrap() {
+        Answer::Evict {
+            victims,
+            target_free,
+            ..
+        } => (victims, target_free),
+        other => panic!("something should leave: {other:?}"),
+    }
+}
+
+/// Runs a job to its end on that backend.
+fn run(card: &Card, backend: (&str, u32), memory: DeviceMemory, reservation: Reservation) {
+    card.hold(backend, memory.peak);
+    let lowest_free = card.free();
+    card.pass(Duration::from_secs(50));
+    reservation.finish(memory.load, Some(lowest_free)).unwrap();
+    card.hold(backend, memory.load);
+}
+
+struct House {
+    root: TempDir,
+    card: Arc<Card>,
+    video: Arc<Gate>,
+    story: Arc<Gate>,
+}
+
+fn house() -> House {
+    let root = TempDir::new().unwrap();
+    let card = Arc::new(Card::default());
+    House {
+        video: gate(root.path(), &card, 1, COMFY),
+        story: gate(root.path(), &card, 2, OLLAMA),
+        root,
+        card,
+    }
+}
+
+#[test]
+fn p05_one_worker_with_an_endless_stream_of_scenes_never_waits() {
+    for blind in [false, true] {
+        let it = house();
+        it.card.set(|truth| truth.blind = blind);
+        for job in 0..40 {
+            if blind {
+                // Without attribution a job that has ended settles by a little time.
+                it.card.pass(Duration::from_secs(2));
+            }
+            let reservation = reserved(&mut turn(&it.video, job, Class::Video));
+            run(&it.card, COMFY, memory(18, 21, 23), reservation);
+        }
+    }
+}
+
+#[test]
+fn a_promise_of_one_worker_makes_the_other_wait_and_the_ticket_tells_why() {
+    let it = house();
+    let scene = reserved(&mut turn(&it.video, 1, Class::Video));
+    it.card.hold(COMFY, ByteSize::gib(10));
+    let mut story = turn(&it.story, 2, Class::Story);
+    let Waits::Promised(short) = waits(&mut story) else {
+        panic!()
+    };
+    // The other worker's processes are known by what it told of them.
+    assert_eq!(short.promised[0].amount, ByteSize::gib(11));
+    let page = it.video.page().unwrap();
+    let reason = page.tickets[0].reason.clone().unwrap();
+    assert!(reason.contains("11.0 GiB promised to job"), "{reason}");
+    drop(story);
+    assert_eq!(it.video.page().unwrap().tickets, []);
+    scene.withdraw().unwrap();
+    assert_eq!(it.video.page().unwrap().entries, []);
+}
+
+#[test]
+fn an_idle_model_of_another_worker_makes_way_and_what_it_frees_is_claimed() {
+    let it = house();
+    let story = reserved(&mut turn(&it.story, 1, Class::Story));
+    run(&it.card, OLLAMA, memory(6, 7, 8), story);
+    it.story.look_after(&[]).unwrap();
+    let mut scene = turn(&it.video, 2, Class::Video);
+    let (victims, target) = evicts(&mut scene);
+    assert_eq!(
+        victims[0].model.as_ref().unwrap().profile.as_str(),
+        "mistral-7b"
+    );
+    // While it unloads, nobody else takes what becomes free; nor does the model begin anew.
+    it.card.hold(OLLAMA, ByteSize::ZERO);
+    assert!(it.card.free() >= target);
+    let mut other = turn(&it.story, 3, Class::Story);
+    assert!(matches!(
+        waits(&mut other),
+        Waits::Promised(_) | Waits::Behind { .. }
+    ));
+    scene.evicted(&victims, true).unwrap();
+    let scene = reserved(&mut scene);
+    let page = it.video.page().unwrap();
+    assert_eq!(page.entries.len(), 1, "the claim has become the job");
+    assert_eq!(page.entries[0].entry.state, State::Job);
+    scene.withdraw().unwrap();
+}
+
+#[test]
+fn p09_a_plan_that_fails_is_followed_by_one_more_and_then_by_a_pause() {
+    let it = house();
+    let story = reserved(&mut turn(&it.story, 1, Class::Story));
+    run(&it.card, OLLAMA, memory(6, 7, 8), story);
+    it.story.look_after(&[]).unwrap();
+    let mut scene = turn(&it.video, 2, Class::Video);
+    let (first, _) = evicts(&mut scene);
+    assert!(first[0].model.is_some());
+    scene.evicted(&first, false).unwrap();
+    let (second, _) = evicts(&mut scene);
+    assert!(
+        second.iter().all(|victim| victim.model.is_none()),
+        "everything idle"
+    );
+    scene.evicted(&second, false).unwrap();
+    for _ in 0..59 {
+        it.card.pass(Duration::from_secs(1));
+        assert!(matches!(waits(&mut scene), Waits::ReclaimFailed(_)));
+    }
+    it.card.pass(Duration::from_secs(1));
+    evicts(&mut scene);
+}
+
+#[test]
+fn p03_a_dropped_reservation_is_an_orphan_until_its_job_is_taken_over_or_its_backend_is_idle() {
+    let it = house();
+    drop(reserved(&mut turn(&it.video, 1, Class::Video)));
+    it.card.hold(COMFY, ByteSize::gib(10));
+    let mut story = turn(&it.story, 2, Class::Story);
+    let Waits::Promised(short) = waits(&mut story) else {
+        panic!()
+    };
+    assert!(short.promised[0].orphaned);
+    let comfy = BackendId(COMFY.0.to_owned());
+    it.story
+        .look_after(&[(comfy.clone(), BackendSays::Busy)])
+        .unwrap();
+    assert!(matches!(waits(&mut story), Waits::Promised(_)));
+    // Another worker on the same backend is given the same job.
+    let sibling = gate(it.root.path(), &it.card, 3, COMFY);
+    let taken = reserved(&mut turn(&sibling, 1, Class::Video));
+    let page = it.video.page().unwrap();
+    assert_eq!(page.entries.len(), 1, "not booked twice");
+    assert!(!page.entries[0].orphaned);
+    drop(taken);
+    // Idle at last: the model stays, and gives way.
+    it.card.hold(COMFY, ByteSize::gib(18));
+    it.story.look_after(&[(comfy, BackendSays::Idle)]).unwrap();
+    let (victims, _) = evicts(&mut story);
+    assert_eq!(victims.len(), 1);
+}
+
+#[test]
+fn p02_a_killed_worker_s_memory_is_granted_again_once_its_backend_is_gone() {
+    let it = house();
+    drop(reserved(&mut turn(&it.video, 1, Class::Video)));
+    let gone = (BackendId(COMFY.0.to_owned()), BackendSays::Gone);
+    it.story.look_after(&[gone]).unwrap();
+    reserved(&mut turn(&it.story, 2, Class::Story))
+        .withdraw()
+        .unwrap();
+}
+
+#[test]
+fn p11_after_a_lost_device_everything_begins_from_its_readings() {
+    let it = house();
+    let scene = reserved(&mut turn(&it.video, 1, Class::Video));
+    it.video.device_lost().unwrap();
+    it.card.pass(Duration::from_secs(1));
+    let story = reserved(&mut turn(&it.story, 2, Class::Story));
+    // The first owner finds its promise gone; ending it harms nobody.
+    scene.finish(ByteSize::gib(18), None).unwrap();
+    let page = it.video.page().unwrap();
+    assert_eq!(page.entries.len(), 1);
+    story.withdraw().unwrap();
+}
+
+#[test]
+fn a_job_that_never_fits_is_told_so_and_leaves_no_ticket() {
+    let it = house();
+    let mut big = turn_of(
+        &it.video,
+        1,
+        Class::Video,
+        COMFY.0,
+        "huge",
+        memory(30, 40, 40),
+    );
+    assert!(matches!(big.ask().unwrap(), Answer::Never(_)));
+    assert_eq!(it.video.page().unwrap().tickets, []);
+}
+
+#[tokio::test]
+async fn p04_who_waits_is_handed_back_when_its_patience_ends() {
+    let it = house();
+    it.card.set(|truth| {
+        truth.foreign = ByteSize::gib(20);
+        truth.tick = Duration::from_secs(4);
+    });
+    tokio::time::pause();
+    let scene = turn(&it.video, 1, Class::Video);
+    let (scene, answer) = scene.wait(Duration::from_secs(10)).await.unwrap();
+    assert!(
+        matches!(answer, Answer::Wait(Waits::Foreign(_))),
+        "{answer:?}"
+    );
+    assert_eq!(it.video.page().unwrap().tickets.len(), 1);
+    drop(scene);
+    assert_eq!(it.video.page().unwrap().tickets, []);
+}
+
+#[test]
+fn p04_nobody_passes_a_head_that_has_waited_long() {
+    let it = house();
+    let first = reserved(&mut turn(&it.story, 1, Class::Story));
+    it.card.hold(OLLAMA, ByteSize::gib(7));
+    let mut scene = turn(&it.video, 2, Class::Video);
+    assert!(matches!(waits(&mut scene), Waits::Promised(_)));
+    let small = |gate: &Arc<Gate>, job| {
+        turn_of(gate, job, Class::Story, "small@x", "small", memory(1, 1, 1))
+    };
+    reserved(&mut small(&it.story, 3)).withdraw().unwrap();
+    it.card.pass(Duration::from_secs(60));
+    waits(&mut scene);
+    assert!(matches!(
+        waits(&mut small(&it.story, 4)),
+        Waits::Behind { .. }
+    ));
+    drop(first);
+}
+
+/// Workers in threads, each with handles of its own: the kernel's locks do not know that they share a process.
+#[test]
+fn p01_workers_that_ask_at_the_same_time_never_overcommit_the_card() {
+    const WORKERS: u32 = 8;
+    const JOBS: u128 = 12;
+    let root = TempDir::new().unwrap();
+    let card = Arc::new(Card::default());
+    let names: Vec<&'static str> = (0..WORKERS)
+        .map(|number| &*Box::leak(format!("backend@{number}").into_boxed_str()))
+        .collect();
+    std::thread::scope(|threads| {
+        for number in 0..WORKERS {
+            let (card, root, names) = (&card, root.path(), &names);
+            let name = names[number as usize];
+            threads.spawn(move || {
+                let backend = (name, 100 + number);
+                let gate = gate(root, card, u128::from(number), backend);
+                let peak = 3 + 5 * u64::from(number % 3);
+                for job in 0..JOBS {
+                    let job = u128::from(number) * JOBS + job;
+                    let needs = memory(1, peak, peak);
+                    let mut turn = turn_of(&gate, job, Class::Video, name, "any", needs);
+                    let reservation = loop {
+                        match turn.ask().unwrap() {
+                            Answer::Reserved(reservation) => break reservation,
+                            Answer::Wait(_) => std::thread::yield_now(),
+                            Answer::Evict { victims, .. } => {
+                                // The idle backends unload at once.
+                                for victim in &victims {
+                                    let pid = names.iter().position(|it| **it == victim.backend.0);
+                                    let pid = 100 + u32::try_from(pid.unwrap()).unwrap();
+                                    card.hold((name, pid), ByteSize::ZERO);
+                                }
+                                turn.evicted(&victims, true).unwrap();
+                            }
+                            Answer::Never(verdict) => panic!("{verdict}"),
+                        }
+                    };
+                    // It takes its memory bit by bit, while others decide.
+                    for amount in 0..=peak {
+                        card.set(|truth| {
+                            truth.holds.insert(backend.1, ByteSize::gib(amount));
+                            let all = total(truth.holds.values().copied());
+                            assert!(all <= ALL, "{all} are held");
+                        });
+                        std::thread::yield_now();
+                    }
+                    card.hold(backend, ByteSize::gib(1));
+                    reservation.finish(ByteSize::gib(1), None).unwrap();
+                    card.pass(Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let page = gate(root.path(), &card, 99, COMFY).page().unwrap();
+    assert_eq!(page.tickets, []);
+    assert!(
+        page.entries
+            .iter()
+            .all(|booked| booked.entry.state != State::Job)
+    );
+}

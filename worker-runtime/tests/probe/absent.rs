@@ -12,7 +12,7 @@ fn a_host_without_the_library_has_no_driver() {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("libnvidia-ml.so.1");
     let nothing = NvmlProbe::new(NvmlOptions {
-        library: Some(library.clone()),
+        library: Some(library),
         ..NvmlOptions::default()
     });
     let fault = nothing.devices().unwrap_err();

@@ -84,10 +84,10 @@ impl Fault {
 impl From<NvmlError> for Fault {
     fn from(error: NvmlError) -> Self {
         match error {
-            NvmlError::LibloadingError(_)
-            | NvmlError::DriverNotLoaded
-            | NvmlError::LibraryNotFound
-            | NvmlError::Uninitialized => Self::NoDriver(error.to_string()),
+            NvmlError::LibloadingError(error) => Self::NoDriver(error.to_string()),
+            NvmlError::DriverNotLoaded | NvmlError::LibraryNotFound | NvmlError::Uninitialized => {
+                Self::NoDriver(error.to_string())
+            }
             NvmlError::LibRmVersionMismatch => Self::Mismatch,
             NvmlError::GpuLost | NvmlError::IrqIssue => Self::Lost,
             NvmlError::ResetRequired => Self::ResetRequired,

@@ -119,6 +119,15 @@ fn sum(one: ByteSize, other: ByteSize) -> ByteSize {
 mod tests {
     use super::*;
 
+    /// What is seen: the figures, what is in use in MiB, our backends; and what is believed of it.
+    type Row = (
+        &'static str,
+        Figures,
+        u64,
+        &'static [u32],
+        Result<Vec<(u32, ByteSize)>, Distrust>,
+    );
+
     const COMFY: u32 = 41;
     const OLLAMA: u32 = 42;
 
@@ -147,7 +156,7 @@ mod tests {
             let of = of.iter().map(|(pid, held)| (*pid, mib(*held)));
             Ok(of.collect())
         };
-        let table: [(&str, Figures, u64, &[u32], Result<Vec<_>, Distrust>); 12] = [
+        let table: [Row; 12] = [
             ("an idle card", figures([]), 0, &[], told(&[])),
             ("what a screen takes", figures([]), 900, &[], told(&[])),
             (

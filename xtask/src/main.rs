@@ -19,6 +19,8 @@ Usage: cargo xtask TASK
   test [ARGS]             run all tests, with a real RabbitMQ; installs what they need; ARGS go to `cargo test`
   check                   format, clippy, documentation, licences and advisories of dependencies
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
+  gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
+                          `cargo xtask gpu-check --help` lists ARGS
   docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Some("test") => test(&rest),
         Some("check") => check(),
         Some("bench") => bench(rest),
+        Some("gpu-check") => gpu_check(rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {
             println!("{HELP}");
@@ -109,6 +112,11 @@ fn bench(arguments: Vec<OsString>) -> Outcome {
     ))?;
     let mut bench = cargo("run --release --quiet --package callsheet-tests --bin bench --");
     platform::hand_over(bench.args(arguments))
+}
+
+fn gpu_check(arguments: Vec<OsString>) -> Outcome {
+    let mut check = cargo("run --release --quiet --package gpu-check --");
+    platform::hand_over(check.args(arguments))
 }
 
 fn docs() -> Outcome {

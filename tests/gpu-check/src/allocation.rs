@@ -30,7 +30,7 @@ pub(crate) fn measure(probe: &NvmlProbe, uuid: &DeviceUuid, mib: u64) -> Result<
         let before = probe.memory(uuid)?.free;
         let mut holder = start(uuid, mib)?;
         let outcome = held(&mut holder)
-            .and_then(|said| release(probe, uuid, before, &mut holder).map(|line| (said, line)));
+            .and_then(|said| Ok((said, release(probe, uuid, before, mib, &mut holder)?)));
         // It may have ended by itself.
         let _ = holder.kill();
         holder.wait()?;
@@ -77,10 +77,18 @@ fn release(
     probe: &NvmlProbe,
     uuid: &DeviceUuid,
     before: ByteSize,
+    mib: u64,
     holder: &mut Child,
 ) -> Result<String> {
     let reading = probe.reading(uuid, &[holder.id()]);
     let fell = before.as_bytes().saturating_sub(reading.free.as_bytes());
+    // What never seemed taken would seem to come back at once.
+    anyhow::ensure!(
+        fell >= ByteSize::mib(mib).as_bytes() / 2,
+        "with {} taken, free fell by {} only",
+        ByteSize::mib(mib),
+        ByteSize::bytes(fell)
+    );
     let listed = match &reading.holders {
         Holders::Known(holders) => holders
             .iter()

@@ -211,6 +211,22 @@ impl Gate {
     }
 }
 
+/// Tells the others of this worker's backends, where they do not know them yet.
+fn introduce(locked: &mut Locked<'_>, page: &Page, seen: &Seen) -> Result<(), LedgerError> {
+    for backend in &seen.backends {
+        let note = BackendNote {
+            id: backend.id.clone(),
+            kind: backend.kind,
+            pids: backend.pids.clone(),
+            residue: backend.residue,
+        };
+        if !page.backends.contains(&note) {
+            locked.note(&note)?;
+        }
+    }
+    Ok(())
+}
+
 /// Tells the models that are among those victims.
 fn tell_victims(
     locked: &mut Locked<'_>,
@@ -287,20 +303,19 @@ impl Turn {
         let mut locked = gate.ledger.lock()?;
         let seen = gate.sight.look();
         let now = gate.sight.now();
-        for backend in &seen.backends {
-            locked.note(&BackendNote {
-                id: backend.id.clone(),
-                kind: backend.kind,
-                pids: backend.pids.clone(),
-                residue: backend.residue,
-            })?;
-        }
-        if let Some(held) = locked.take_over(&self.work, self.work.attempt, now)? {
+        let mut page = locked.page(now)?;
+        introduce(&mut locked, &page, &seen)?;
+        let own_orphan = page.entries.iter().find(|booked| {
+            let work = &booked.entry.work;
+            booked.orphaned && work.job == self.work.job && work.backend == self.work.backend
+        });
+        if let Some(orphan) = own_orphan
+            && let Some(held) = locked.take_over(&orphan.entry, self.work.attempt, now)?
+        {
             self.ticket = None;
             self.claim = None;
             return Ok(Answer::Reserved(self.reservation(held, None)));
         }
-        let mut page = locked.page(now)?;
         let device = gate.device(&page, &seen);
         if settle(&mut locked, &page, &device, now)?.0 {
             page = locked.page(now)?;

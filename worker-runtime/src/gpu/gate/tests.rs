@@ -333,8 +333,12 @@ fn p03_a_dropped_reservation_is_an_orphan_until_its_job_is_taken_over_or_its_bac
         .look_after(&[(comfy.clone(), BackendSays::Busy)])
         .unwrap();
     assert!(matches!(waits(&mut story), Waits::Promised(_)));
-    // Another worker on the same backend is given the same job.
+    // Another worker on the same backend is given another job, and then the same one.
     let sibling = gate(it.root.path(), &it.card, 3, COMFY);
+    assert!(matches!(
+        waits(&mut turn(&sibling, 4, Class::Video)),
+        Waits::Behind { .. } | Waits::Promised(_)
+    ));
     let taken = reserved(&mut turn(&sibling, 1, Class::Video));
     let page = it.video.page().unwrap();
     assert_eq!(page.entries.len(), 1, "not booked twice");

@@ -194,39 +194,26 @@ impl Locked<'_> {
 
     /// Tells the others of a backend.
     pub fn note(&mut self, backend: &BackendNote) -> Result<(), LedgerError> {
-        let file = self.backend_file(&backend.id);
-        match read::<BackendNote>(&file) {
-            Ok(Some(known)) if known == *backend => Ok(()),
-            Ok(_) | Err(_) => self.write(&file, backend),
-        }
+        self.write(&self.backend_file(&backend.id), backend)
     }
 
-    /// Takes over the orphaned entry of that job on that backend, if there is one.
+    /// Takes over that entry, if it is an orphan: its owner may have come back, or another may have been first.
     pub fn take_over(
         &mut self,
-        work: &Work,
+        entry: &Entry,
         attempt: Attempt,
         now: BootTime,
     ) -> Result<Option<Held>, LedgerError> {
-        for id in self.ids("e", "json")? {
-            let Ok(Some(entry)) = read::<Entry>(&self.file("e", &id, "json")) else {
-                continue;
-            };
-            let same = entry.work.job == work.job && entry.work.backend == work.backend;
-            if !same || entry.state != State::Job {
-                continue;
-            }
-            let Some(lock) = self.free_lock("e", &id)? else {
-                continue;
-            };
-            let owner = self.ledger.owner.clone();
-            let taken = after(&entry, true, &Event::TakenOver { owner, attempt }, now);
-            if let Next::Changed(entry) = taken.next {
-                self.save(&entry)?;
-                return Ok(Some(Held::new(id, lock)));
-            }
-        }
-        Ok(None)
+        let Some(lock) = self.free_lock("e", &entry.id)? else {
+            return Ok(None);
+        };
+        let owner = self.ledger.owner.clone();
+        let taken = after(entry, true, &Event::TakenOver { owner, attempt }, now);
+        let Next::Changed(taken) = taken.next else {
+            return Ok(None);
+        };
+        self.save(&taken)?;
+        Ok(Some(Held::new(taken.id, lock)))
     }
 
     /// Tells the entry what happened, and writes down what becomes of it. One that is gone stays gone.

@@ -11,6 +11,7 @@ mod host;
 mod inbox;
 mod journal;
 mod offers;
+pub mod program;
 mod progress;
 mod readiness;
 mod report;

@@ -15,7 +15,7 @@ use crate::core::job::Job;
 use crate::core::plan::{self, Film};
 use crate::effects;
 use crate::outbox::{Outgoing, Purpose};
-use crate::store::{DispatchMark, Rows, StoreError};
+use crate::store::{Dispatch, DispatchMark, Rows, StoreError};
 use crate::views;
 
 impl Engine {
@@ -221,7 +221,10 @@ impl Engine {
                 self.shared.reader.id(),
                 ToWorker::RunAttempt(Box::new(attempt)),
             ),
-            purpose: Purpose::Dispatch(job.id),
+            purpose: Purpose::Dispatch(Dispatch {
+                job: job.id,
+                queued_at: job.queued_at,
+            }),
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::effects;
 use crate::live::Live;
 use crate::outbox::{Outgoing, Purpose};
 use crate::settings::CoordinatorSettings;
-use crate::store::{Reader, Rows, StoreError, Writer};
+use crate::store::{Dispatch, Reader, Rows, StoreError, Writer};
 
 mod after;
 mod asks;
@@ -53,7 +53,10 @@ pub(crate) enum Input {
     /// Somebody asks for something.
     Ask(Ask),
     /// An attempt was published, or (`at` is none) could not be.
-    Dispatched { job: JobId, at: Option<Timestamp> },
+    Dispatched {
+        dispatch: Dispatch,
+        at: Option<Timestamp>,
+    },
     /// A probe did not get out.
     ProbeLost(u64),
     /// Look what is due.
@@ -127,6 +130,9 @@ pub(crate) struct Engine {
     outbox: mpsc::UnboundedSender<Outgoing>,
     /// Jobs whose attempt is on its way out, so that a tick does not send it twice.
     dispatching: HashSet<JobId>,
+    /// Attempts that are out, and when: written down with the next transaction, and not worth one of their own. With a crash
+    /// before that they are published once more, which the grant makes harmless.
+    dispatched: Vec<(Dispatch, Timestamp)>,
 }
 
 impl Engine {
@@ -139,6 +145,7 @@ impl Engine {
             policy,
             outbox,
             dispatching: HashSet::new(),
+            dispatched: Vec::new(),
         }
     }
 
@@ -158,6 +165,10 @@ impl Engine {
                     continue;
                 }
                 taken = inputs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+            }
+            batch.retain(|input| !self.noted(input));
+            if batch.is_empty() {
+                continue;
             }
             let mut after = After::default();
             match self.store(&mut writer, &mut batch, &mut after).await {
@@ -181,6 +192,27 @@ impl Engine {
         }
     }
 
+    /// Takes note of what needs no answer and no transaction of its own.
+    fn noted(&mut self, input: &Input) -> bool {
+        match input {
+            Input::Dispatched { dispatch, at } => {
+                self.dispatching.remove(&dispatch.job);
+                self.dispatched.extend(at.map(|at| (*dispatch, at)));
+                true
+            }
+            Input::ProbeLost(number) => {
+                self.shared.live().leases.probe_lost(*number);
+                true
+            }
+            Input::Report { .. }
+            | Input::Submission { .. }
+            | Input::Ask(_)
+            | Input::Tick
+            | Input::Sweep
+            | Input::Hint => false,
+        }
+    }
+
     async fn store(
         &mut self,
         writer: &mut Writer,
@@ -201,11 +233,17 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let mut transaction = writer.begin().await?;
         let mut rows = Rows(&mut transaction);
+        // First, so that no tick takes for due what is out already.
+        for (dispatch, at) in &self.dispatched {
+            rows.mark_dispatched(dispatch, *at).await?;
+        }
         for input in inputs {
             self.apply(&mut rows, input, after).await?;
         }
         self.prepare_dispatches(&mut rows, after).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        self.dispatched.clear();
+        Ok(())
     }
 
     async fn apply(
@@ -229,17 +267,8 @@ impl Engine {
                 self.submission(rows, *request, delivery, after).await
             }
             Input::Ask(ask) => self.ask(rows, ask, after).await,
-            Input::Dispatched { job, at } => {
-                self.dispatching.remove(&job);
-                match at {
-                    Some(at) => rows.mark_dispatched(job, at).await,
-                    None => Ok(()),
-                }
-            }
-            Input::ProbeLost(number) => {
-                self.shared.live().leases.probe_lost(number);
-                Ok(())
-            }
+            // Noted before the transaction began.
+            Input::Dispatched { .. } | Input::ProbeLost(_) => Ok(()),
             Input::Tick => self.tick(rows, after).await,
             Input::Sweep => self.sweep(rows).await,
             Input::Hint => self.hint(rows, after).await,
@@ -255,8 +284,8 @@ impl Engine {
     }
 
     fn send(&mut self, outgoing: Outgoing) {
-        if let Purpose::Dispatch(job) = outgoing.purpose {
-            self.dispatching.insert(job);
+        if let Purpose::Dispatch(dispatch) = outgoing.purpose {
+            self.dispatching.insert(dispatch.job);
         }
         // The outbox ends after the engine.
         let _ = self.outbox.send(outgoing);

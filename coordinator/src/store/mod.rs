@@ -15,7 +15,7 @@ use sqlx::{Connection, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
 mod rows;
 
-pub use rows::{DispatchMark, FilmRow, Rows, Waiting};
+pub use rows::{Dispatch, DispatchMark, FilmRow, Rows, Waiting};
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]

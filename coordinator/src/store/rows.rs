@@ -41,6 +41,15 @@ pub enum DispatchMark {
     Keep,
 }
 
+/// One dispatch of a job: what an attempt was published for. A job that was queued anew since is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The job.
+    pub job: JobId,
+    /// When the job was queued.
+    pub queued_at: Option<Timestamp>,
+}
+
 /// Jobs that wait or run, counted by kind and profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -346,16 +355,24 @@ impl Rows<'_> {
             .collect()
     }
 
-    /// The attempt of that job was published.
+    /// The attempt of that dispatch was published. Of a job that runs by now, or was queued anew, nothing is written.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn mark_dispatched(&mut self, job: JobId, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE jobs SET dispatch_due = 0, dispatched_at = ? WHERE id = ?")
-            .bind(at.as_millis())
-            .bind(id_bytes(job.as_u128()))
-            .execute(&mut *self.0)
-            .await?;
+    pub async fn mark_dispatched(
+        &mut self,
+        dispatch: &Dispatch,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE jobs SET dispatch_due = 0, dispatched_at = ? \
+             WHERE id = ? AND queued_at = ? AND dispatch_due = 1",
+        )
+        .bind(at.as_millis())
+        .bind(id_bytes(dispatch.job.as_u128()))
+        .bind(dispatch.queued_at.map(Timestamp::as_millis))
+        .execute(&mut *self.0)
+        .await?;
         Ok(())
     }
 

@@ -96,11 +96,15 @@ async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() 
     assert_eq!(rows.dispatches_due(9).await.unwrap(), [(film.id, job.id)]);
     let at = |seconds| T0.plus(Duration::from_secs(seconds));
     let after = Duration::from_secs(600);
-    rows.mark_dispatched(job.id, at(0)).await.unwrap();
+    let dispatch = Dispatch {
+        job: job.id,
+        queued_at: job.queued_at,
+    };
+    rows.mark_dispatched(&dispatch, at(0)).await.unwrap();
     assert!(rows.dispatches_due(9).await.unwrap().is_empty());
     assert_eq!(rows.dispatch_stale_again(at(599), after).await.unwrap(), 0);
     assert_eq!(rows.dispatch_stale_again(at(600), after).await.unwrap(), 1);
-    rows.mark_dispatched(job.id, at(1_000)).await.unwrap();
+    rows.mark_dispatched(&dispatch, at(1_000)).await.unwrap();
     assert_eq!(
         rows.dispatch_stale_again(at(1_999), after).await.unwrap(),
         0
@@ -109,6 +113,26 @@ async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() 
         rows.dispatch_stale_again(at(2_000), after).await.unwrap(),
         1
     );
+}
+
+#[tokio::test]
+async fn the_word_that_an_attempt_is_out_does_not_count_for_a_job_that_was_queued_anew() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let late = Dispatch {
+        job: job.id,
+        queued_at: job.queued_at,
+    };
+    let anew = Job {
+        queued_at: Some(T0.plus(Duration::from_secs(1))),
+        ..job.clone()
+    };
+    rows.put_job(&anew, DispatchMark::Due).await.unwrap();
+    rows.mark_dispatched(&late, T0).await.unwrap();
+    assert_eq!(rows.dispatches_due(9).await.unwrap(), [(film.id, job.id)]);
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 
 mod broker;
 mod command;
+mod disk;
 mod film;
 mod storm;

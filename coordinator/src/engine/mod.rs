@@ -179,6 +179,7 @@ impl Engine {
                         error = chain,
                         "nothing can be stored (is the disk full?); trying again"
                     );
+                    writer.reconnect();
                     after.give_up().await;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }

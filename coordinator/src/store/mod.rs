@@ -43,7 +43,9 @@ pub struct Reader {
 /// The one writer.
 #[derive(Debug)]
 pub struct Writer {
-    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    /// Absent after an error, until the next transaction begins.
+    connection: Option<SqliteConnection>,
 }
 
 /// Opens the database file, making it if it is not there.
@@ -65,8 +67,15 @@ pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
     let pool = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(2)
-        .connect_lazy_with(options);
-    Ok((Reader { pool, id }, Writer { connection }))
+        .connect_lazy_with(options.clone());
+    let connection = Some(connection);
+    Ok((
+        Reader { pool, id },
+        Writer {
+            options,
+            connection,
+        },
+    ))
 }
 
 fn migrations() -> Migrator {
@@ -118,7 +127,18 @@ impl Writer {
     /// # Errors
     /// If the database fails.
     pub async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.connection.begin_with("BEGIN IMMEDIATE").await?)
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.options).await?,
+        };
+        let connection = self.connection.insert(connection);
+        Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// After a failed transaction: the next one begins on a connection of its own. SQLite has undone the failed one by itself
+    /// when the disk is full, sqlx does not know that, and from then on would refuse to begin another.
+    pub fn reconnect(&mut self) {
+        self.connection = None;
     }
 
     /// Closes the database; what is in the write-ahead log goes into the file.
@@ -126,7 +146,10 @@ impl Writer {
     /// # Errors
     /// If the database fails.
     pub async fn close(self) -> Result<(), StoreError> {
-        Ok(self.connection.close().await?)
+        match self.connection {
+            Some(connection) => Ok(connection.close().await?),
+            None => Ok(()),
+        }
     }
 }
 

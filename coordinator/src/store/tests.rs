@@ -87,6 +87,40 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_disk_that_was_full_is_written_to_again_once_there_is_room() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    // What a full disk answers, from a connection that is allowed no more pages; the next one is not held to that.
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let many = Film {
+        id: FilmId::generate(),
+        ..film.clone()
+    };
+    let asked = "x".repeat(1_000_000);
+    let full = Rows(&mut transaction)
+        .insert_film(&many, None, &asked)
+        .await
+        .unwrap_err();
+    assert!(
+        shared::failure::chain(&full).contains("full"),
+        "{}",
+        shared::failure::chain(&full)
+    );
+    drop(transaction);
+    writer.reconnect();
+    let mut transaction = writer.begin().await.unwrap();
+    Rows(&mut transaction)
+        .insert_film(&many, None, &asked)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() {
     let film = film();
     let job = queued(&film);

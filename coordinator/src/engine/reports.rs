@@ -53,13 +53,13 @@ impl Engine {
                         said.run,
                         Timestamp::now(),
                         expected,
-                        Some(share),
+                        share,
                     )
                 {
                     return self.progress(rows, said, after).await;
                 }
                 return self
-                    .heard(rows, is_ours, said.run, said.worker, Some(share), after)
+                    .heard(rows, is_ours, said.run, said.worker, share, after)
                     .await;
             }
             ToCoordinator::AttemptSucceeded(said) => {

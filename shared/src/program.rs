@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::failure::chain;
-use crate::settings::{self, Settings};
+use crate::settings::{self, SHARED_DEFAULTS, Settings};
 
 /// Arguments that every program has that speaks to a broker.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +37,11 @@ pub struct Program {
 }
 
 impl Program {
+    /// Everything that can be set, as one file.
+    fn all_default_settings(self) -> String {
+        format!("{}\n{SHARED_DEFAULTS}", self.default_settings)
+    }
+
     /// Loads the settings and runs with them. `flags` are what the program's own arguments say, by settings key.
     ///
     /// Exit codes: 0 done, 1 failed, 2 unusable settings; the reason goes to standard error.
@@ -52,7 +57,7 @@ impl Program {
         run: impl FnOnce(T) -> Result<(), E>,
     ) -> ExitCode {
         if arguments.print_default_settings {
-            print!("{}", self.default_settings);
+            print!("{}", self.all_default_settings());
             return ExitCode::SUCCESS;
         }
         let common = [
@@ -80,6 +85,23 @@ impl Program {
                 eprintln!("{}: {error:#}", self.name);
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_defaults_are_one_file_with_the_shared_sections() {
+        let program = Program {
+            name: "worker",
+            default_settings: "[worker]\nslots = 1\n",
+        };
+        let printed: toml::Table = program.all_default_settings().parse().unwrap();
+        for section in ["worker", "broker", "artifacts", "log"] {
+            assert!(printed.contains_key(section), "{section}");
         }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use shared::artifact::Artifact;
 use shared::artifacts::{ArtifactError, ArtifactStore};
-use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
+use shared::broker::{
+    Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park,
+};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
@@ -12,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{PREFETCH, REFUSED_PAUSE, park};
+use super::{PREFETCH, REFUSED_PAUSE};
 use crate::engine::Input;
 
 /// Reads the reports until told to stop.
@@ -61,7 +63,7 @@ async fn read(
             Ok(envelope) => envelope,
             Err(error) => {
                 park(
-                    &**broker,
+                    broker,
                     Queue::Parked,
                     delivery,
                     &shared::failure::chain(&error),

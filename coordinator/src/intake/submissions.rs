@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use shared::api::SubmitAnswer;
-use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
+use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park};
 use shared::film::{FilmRequest, Mistake};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{PREFETCH, REFUSED_PAUSE, park};
+use super::{PREFETCH, REFUSED_PAUSE};
 use crate::effects;
 use crate::engine::Input;
 
@@ -113,5 +113,5 @@ async fn refuse(broker: &SharedBroker, delivery: Delivery, mistakes: Vec<Mistake
             tracing::debug!(%error, "a submitter was not there to be answered");
         }
     }
-    park(&**broker, Queue::RejectedSubmissions, delivery, &reason).await;
+    park(broker, Queue::RejectedSubmissions, delivery, &reason).await;
 }

@@ -210,7 +210,8 @@ pub struct AttemptStarted {
     pub worker: WorkerRef,
 }
 
-/// The run may begin; the worker acks its delivery and starts.
+/// The run may begin; the worker starts, and acks its delivery within about 100 ms. If it dies in between, the delivery comes
+/// again and is denied: its attempt has its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptGranted {
     /// The run that may begin.

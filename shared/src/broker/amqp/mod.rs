@@ -142,7 +142,9 @@ impl Broker for AmqpBroker {
         };
         match timeout(SUBSCRIBE_LIMIT, subscribe).await {
             Ok(subscription) => Ok(Box::new(subscription?)),
-            Err(_) => Err(SubscribeError::Disconnected(self.why_no_answer(SUBSCRIBE_LIMIT))),
+            Err(_) => Err(SubscribeError::Disconnected(
+                self.why_no_answer(SUBSCRIBE_LIMIT),
+            )),
         }
     }
 

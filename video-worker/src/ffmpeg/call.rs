@@ -91,7 +91,9 @@ impl Call {
     }
 
     fn spawn(self, stdin: Stdio, stdout: Stdio) -> Result<Running, FfmpegError> {
-        let spawned = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        shield(&mut command);
+        let spawned = command
             .args(&self.args)
             .env("AV_LOG_FORCE_NOCOLOR", "1")
             .stdin(stdin)
@@ -120,6 +122,24 @@ impl Call {
             stderr: Some(stderr),
         })
     }
+}
+
+/// Puts a program into a process group of its own. Ctrl-C at a terminal goes to all of the group in front: ffmpeg would end
+/// on it while this worker only begins to drain, and the job would pay for it.
+///
+/// On a second Ctrl-C this process exits at once, and `kill_on_drop` does not run. Whoever reads or writes a pipe then ends
+/// with it; one that goes from file to file (the join, clips that are made even) runs on to its end and into a folder that
+/// the next start empties.
+#[cfg(unix)]
+fn shield(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// As above, in the words of Windows.
+#[cfg(windows)]
+fn shield(command: &mut Command) {
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
 }
 
 fn as_file(path: &Path) -> OsString {

@@ -21,7 +21,10 @@ pub enum FfmpegError {
         path: PathBuf,
     },
     /// The program is there and cannot do what is needed.
-    #[error("`{}` will not do: {reason}; install a current ffmpeg ({INSTALL})", path.display())]
+    #[error(
+        "`{}` will not do: {reason}; install ffmpeg {OLDEST} or newer ({INSTALL}) or set another path under [ffmpeg] in the settings",
+        path.display()
+    )]
     Unfit {
         /// The program.
         path: PathBuf,
@@ -40,7 +43,7 @@ pub enum FfmpegError {
         source: io::Error,
     },
     /// The program ran and reported failure.
-    #[error("{what} failed ({status}): {stderr}")]
+    #[error("{what} failed ({status}){}", colon(stderr))]
     Failed {
         /// What was being done, as `encode scene 3`.
         what: String,
@@ -48,6 +51,14 @@ pub enum FfmpegError {
         status: ExitStatus,
         /// The end of what it said.
         stderr: String,
+    },
+    /// Someone ended the program, and not this worker: it says nothing of what it worked on.
+    #[error("{what} was interrupted ({status})")]
+    Interrupted {
+        /// What was being done.
+        what: String,
+        /// How it ended.
+        status: ExitStatus,
     },
     /// The work is not wanted any more; the program has been killed.
     #[error("{what} was cancelled")]
@@ -57,18 +68,30 @@ pub enum FfmpegError {
     },
 }
 
+/// The oldest version that has every filter and option used here. Told to people; checked is the major version.
+const OLDEST: &str = "4.4";
 const INSTALL: &str = "Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; Windows: `winget install ffmpeg`";
 
 impl From<FfmpegError> for Failure {
     fn from(error: FfmpegError) -> Self {
         let kind = match error {
-            FfmpegError::Cancelled { .. } => FailureKind::Cancelled,
-            // A full disk, a killed process, a program that is being updated: all may pass.
+            FfmpegError::Interrupted { .. } | FfmpegError::Cancelled { .. } => {
+                FailureKind::Cancelled
+            }
+            // A full disk, a crash, a program that is being updated: all may pass.
             FfmpegError::Missing { .. }
             | FfmpegError::Unfit { .. }
             | FfmpegError::Run { .. }
             | FfmpegError::Failed { .. } => FailureKind::Transient,
         };
         Self::from_error(kind, &error)
+    }
+}
+
+/// What a program said, to stand behind what failed; nothing if it said nothing.
+pub(super) fn colon(said: &str) -> String {
+    match said {
+        "" => String::new(),
+        said => format!(": {said}"),
     }
 }

@@ -4,6 +4,7 @@
 //! taken for an option or a protocol. A child is killed when its attempt is cancelled and when its owner is dropped.
 
 mod call;
+pub(crate) mod colour;
 mod error;
 mod programs;
 mod running;
@@ -13,5 +14,7 @@ pub use self::error::FfmpegError;
 pub use self::programs::FfmpegPrograms;
 pub use self::running::Running;
 
+#[cfg(all(test, unix))]
+pub(crate) mod script;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,12 @@
 //! Where the programs are, and whether they will do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shared::film::Mistake;
 use tokio_util::sync::CancellationToken;
 
+use super::error::colon;
 use super::{Call, FfmpegError};
 
 /// The oldest major version that has every filter and option used here.
@@ -59,41 +60,73 @@ impl FfmpegPrograms {
     /// # Errors
     /// If one is missing, too old or built without x264; the message says what to install.
     pub async fn check(&self) -> Result<String, FfmpegError> {
-        let never = CancellationToken::new();
-        let version = |program, path| {
-            let call = Call::new(program, path, format!("ask {program} for its version"));
-            call.arg("-version")
-        };
-        version("ffprobe", &self.ffprobe).run(&never).await?;
-        let said = version("ffmpeg", &self.ffmpeg).run(&never).await?;
-        let version = version_in(&String::from_utf8_lossy(&said));
-        let unfit = |reason| FfmpegError::Unfit {
-            path: self.ffmpeg.clone(),
-            reason,
-        };
+        version_of("ffprobe", &self.ffprobe).await?;
+        let version = version_of("ffmpeg", &self.ffmpeg).await?;
         if let Some(major) = major_of(&version)
             && major < OLDEST_MAJOR
         {
-            let reason = format!("version {version} is too old, {OLDEST_MAJOR}.0 is needed");
-            return Err(unfit(reason));
+            return Err(unfit(&self.ffmpeg, format!("version {version} is too old")));
         }
         let encoders = self.ffmpeg("list the encoders").arg("-encoders");
-        let encoders = encoders.run(&never).await?;
-        if String::from_utf8_lossy(&encoders).contains("libx264") {
+        let encoders = ask(&self.ffmpeg, encoders).await?;
+        if encoders.contains("libx264") {
             Ok(version)
         } else {
-            Err(unfit("it was built without x264".to_owned()))
+            Err(unfit(&self.ffmpeg, "it was built without x264".to_owned()))
+        }
+    }
+
+    /// What the programs had to say against a file that one of them could not read to its end.
+    ///
+    /// # Errors
+    /// If the file is not to blame: the program was killed or never ran, or the programs will not do at all.
+    pub async fn complaint(&self, error: FfmpegError) -> Result<String, FfmpegError> {
+        match error {
+            FfmpegError::Failed { status, stderr, .. } if status.code().is_some() => {
+                self.check().await?;
+                Ok(stderr)
+            }
+            other => Err(other),
         }
     }
 }
 
-/// The version in the first line, as `5.1.6-0+deb12u1`; the whole line where it reads otherwise.
-fn version_in(said: &str) -> String {
-    let line = said.lines().next().unwrap_or_default();
-    let version = line
-        .strip_prefix("ffmpeg version ")
-        .and_then(|rest| rest.split_whitespace().next());
-    version.unwrap_or(line).to_owned()
+/// Asks a program for its version.
+async fn version_of(program: &'static str, path: &Path) -> Result<String, FfmpegError> {
+    let call = Call::new(program, path, format!("ask {program} for its version"));
+    let said = ask(path, call.arg("-version")).await?;
+    match version_in(program, &said) {
+        Some(version) => Ok(version.to_owned()),
+        None => Err(unfit(path, format!("it is not {program}"))),
+    }
+}
+
+/// Asks a program about itself: one that cannot answer cannot work either.
+async fn ask(path: &Path, call: Call) -> Result<String, FfmpegError> {
+    let reason = match call.run(&CancellationToken::new()).await {
+        Ok(said) => return Ok(String::from_utf8_lossy(&said).into_owned()),
+        Err(FfmpegError::Failed {
+            what,
+            status,
+            stderr,
+        }) => format!("to {what} failed ({status}){}", colon(&stderr)),
+        Err(FfmpegError::Run { source, .. }) => format!("it cannot be run ({source})"),
+        Err(other) => return Err(other),
+    };
+    Err(unfit(path, reason))
+}
+
+fn unfit(path: &Path, reason: String) -> FfmpegError {
+    FfmpegError::Unfit {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+/// The version in the first line, as `5.1.6-0+deb12u1`.
+fn version_in<'a>(program: &str, said: &'a str) -> Option<&'a str> {
+    let rest = said.strip_prefix(program)?.strip_prefix(" version ")?;
+    rest.split_whitespace().next()
 }
 
 /// Builds from the source repository call themselves `N-112345-g…` and have no major version: they pass.
@@ -112,10 +145,11 @@ mod tests {
 
     #[test]
     fn an_old_version_is_told_from_a_new_one() {
-        let version = |line: &str| major_of(&version_in(line));
+        let version = |line: &str| major_of(version_in("ffmpeg", line).unwrap());
         assert_eq!(version("ffmpeg version 5.1.6-0+deb12u1 Copyright"), Some(5));
         assert_eq!(version("ffmpeg version n7.0 Copyright"), Some(7));
         assert_eq!(version("ffmpeg version 3.4.8 Copyright"), Some(3));
         assert_eq!(version("ffmpeg version N-112345-gabc Copyright"), None);
+        assert_eq!(version_in("ffmpeg", "GNU bash, version 5.2"), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -13,6 +14,9 @@ use super::FfmpegError;
 
 /// How much of what a program says on stderr is kept: its end, as the reason stands there.
 pub(super) const STDERR_TAIL: usize = 2_048;
+
+/// The exit code of ffmpeg when it was ended by a signal that it caught.
+const INTERRUPTED: i32 = 255;
 
 /// A program at work. Dropping it kills the program.
 #[derive(Debug)]
@@ -83,10 +87,14 @@ impl Running {
             Some(stderr) => stderr.await.unwrap_or_default(),
             None => String::new(),
         };
-        Err(FfmpegError::Failed {
-            what: self.what.clone(),
-            status,
-            stderr: said,
+        let what = self.what.clone();
+        Err(match is_interrupted(status, &said) {
+            true => FfmpegError::Interrupted { what, status },
+            false => FfmpegError::Failed {
+                what,
+                status,
+                stderr: said,
+            },
         })
     }
 
@@ -117,6 +125,26 @@ impl Running {
             source,
         }
     }
+}
+
+/// Whether a program ended because someone told it to. ffmpeg catches signals and ends with 255; so it does where something
+/// is forbidden (`EPERM`, in newer versions), and then says so.
+fn is_interrupted(status: ExitStatus, said: &str) -> bool {
+    is_killed(status)
+        || status.code() == Some(INTERRUPTED) && !said.contains("Operation not permitted")
+}
+
+/// A signal that comes from others: not the ones with which a program crashes.
+#[cfg(unix)]
+fn is_killed(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    // SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM: the same numbers everywhere.
+    matches!(status.signal(), Some(1 | 2 | 3 | 9 | 15))
+}
+
+#[cfg(not(unix))]
+fn is_killed(_: ExitStatus) -> bool {
+    false
 }
 
 pub(super) async fn read_pieces(

@@ -7,10 +7,21 @@ use shared::failure::{Failure, FailureKind};
 use tokio_util::sync::CancellationToken;
 
 use super::running::{STDERR_TAIL, tail};
+#[cfg(unix)]
+use super::script::Script;
 use super::*;
 
 fn programs() -> FfmpegPrograms {
     FfmpegPrograms::default()
+}
+
+/// The installed ffprobe beside a script that stands for ffmpeg.
+#[cfg(unix)]
+fn ffmpeg_at(script: &Script) -> FfmpegPrograms {
+    FfmpegPrograms {
+        ffmpeg: script.path(),
+        ..programs()
+    }
 }
 
 #[tokio::test]
@@ -130,4 +141,138 @@ async fn only_the_end_of_a_long_complaint_is_kept() {
     let kept = tail(Some(long.as_bytes())).await;
     assert!(kept.len() <= STDERR_TAIL);
     assert!(kept.starts_with("first line") && kept.ends_with("the reason"));
+}
+
+/// The process group of a process.
+#[cfg(target_os = "linux")]
+fn group_of(process: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let behind_name = stat.rsplit_once(") ").unwrap().1;
+    behind_name.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn ctrl_c_at_a_terminal_does_not_reach_the_programs() {
+    let call = programs().ffmpeg("wait for ever");
+    let call = call.args(["-f", "rawvideo", "-s", "16x16", "-i", "pipe:0"]);
+    let running = call.args(["-f", "null", "-"]).start().unwrap();
+    let id = running.child.id().unwrap();
+    // A terminal tells the group in front, which is ours.
+    assert_eq!(group_of(id), id);
+    assert_ne!(group_of(id), group_of(std::process::id()));
+    running.cancel().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_someone_ends_is_not_charged_to_the_job() {
+    for (text, kind) in [
+        // As ffmpeg does when it gets a signal, and as ffprobe does.
+        ("exit 255", FailureKind::Cancelled),
+        ("kill -INT $$", FailureKind::Cancelled),
+        ("kill -KILL $$", FailureKind::Cancelled),
+        ("kill -SEGV $$", FailureKind::Transient),
+        (
+            "echo Operation not permitted >&2; exit 255",
+            FailureKind::Transient,
+        ),
+        ("exit 1", FailureKind::Transient),
+    ] {
+        let script = Script::new(text);
+        let call = ffmpeg_at(&script).ffmpeg("encode scene 3");
+        let error = call.run(&CancellationToken::new()).await.unwrap_err();
+        let failure = Failure::from(error);
+        assert_eq!(failure.kind, kind, "{text}: {failure}");
+        assert!(failure.message.starts_with("encode scene 3 "), "{failure}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn ffmpeg_itself_tells_that_a_signal_ended_it() {
+    let call = programs().ffmpeg("encode for ever");
+    let call = call.args(["-f", "lavfi", "-i", "testsrc2", "-f", "null", "-"]);
+    let running = call.start().unwrap();
+    let id = running.child.id().unwrap();
+    // It catches signals once its own handlers are there: `SigCgt` tells, a mask in hexadecimal digits.
+    let catches = || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("SigCgt"));
+        let mask = line.unwrap().rsplit('\t').next().unwrap().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & 0b10 != 0
+    };
+    while !catches() {
+        tokio::task::yield_now().await;
+    }
+    let kill = tokio::process::Command::new("kill")
+        .args(["-INT", &id.to_string()])
+        .status();
+    assert!(kill.await.unwrap().success());
+    let error = running.finish(&CancellationToken::new()).await.unwrap_err();
+    assert!(
+        matches!(error, FfmpegError::Interrupted { .. }),
+        "{error:?}"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn programs_that_will_not_do_say_which_why_and_what_to_do() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+    let forbidden = Script::new("exit 0");
+    std::fs::set_permissions(forbidden.path(), Permissions::from_mode(0o644)).unwrap();
+    for (path, reason) in [
+        ("/bin/false".into(), "exit status: 1"),
+        ("/bin/true".into(), "it is not ff"),
+        (forbidden.path(), "it cannot be run"),
+        ("/nowhere/program".into(), "cannot find"),
+    ] {
+        let ffmpeg = FfmpegPrograms {
+            ffmpeg: path.clone(),
+            ..programs()
+        };
+        let ffprobe = FfmpegPrograms {
+            ffprobe: path.clone(),
+            ..programs()
+        };
+        for programs in [ffmpeg, ffprobe] {
+            let text = programs.check().await.unwrap_err().to_string();
+            let path = path.display().to_string();
+            for part in [&path, reason, "install ffmpeg", "[ffmpeg]"] {
+                assert!(text.contains(part), "{text}");
+            }
+            assert!(!text.contains(": ;") && !text.ends_with(": "), "{text}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_silent_failure_ends_without_a_colon() {
+    let script = Script::new("exit 3");
+    let call = ffmpeg_at(&script).ffmpeg("encode scene 3");
+    let error = call.run(&CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "encode scene 3 failed (exit status: 3)");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_is_blamed_only_by_programs_that_will_do() {
+    let failed = |programs: &FfmpegPrograms| {
+        let call = programs.ffmpeg("read nothing");
+        call.input(Path::new("/nowhere/clip.mp4"))
+            .args(["-f", "null", "-"])
+    };
+    let never = CancellationToken::new();
+    let error = failed(&programs()).run(&never).await.unwrap_err();
+    let said = programs().complaint(error).await.unwrap();
+    assert!(said.contains("No such file"), "{said}");
+
+    let broken = Script::new("echo error while loading shared libraries >&2; exit 127");
+    let error = failed(&ffmpeg_at(&broken)).run(&never).await.unwrap_err();
+    let error = ffmpeg_at(&broken).complaint(error).await.unwrap_err();
+    assert!(matches!(error, FfmpegError::Unfit { .. }), "{error:?}");
+    assert!(error.to_string().contains("shared libraries"), "{error}");
 }

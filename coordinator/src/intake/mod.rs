@@ -10,3 +10,6 @@ const PREFETCH: u16 = 256;
 
 /// Pause before a queue that the broker refuses is tried again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pause before a queue is tried again over a connection that is not there.
+const DISCONNECTED_PAUSE: Duration = Duration::from_millis(500);

@@ -33,6 +33,17 @@ pub enum StoreError {
     Row(#[from] serde_json::Error),
 }
 
+impl StoreError {
+    /// Whether something was read that this program did not write: the rest of the store is sound.
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Row(_)
+                | Self::Database(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+        )
+    }
+}
+
 /// The store, for reading. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -67,7 +78,7 @@ pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
     let pool = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(2)
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options.clone().read_only(true).create_if_missing(false));
     let connection = Some(connection);
     Ok((
         Reader { pool, id },
@@ -139,6 +150,23 @@ impl Writer {
     /// when the disk is full, sqlx does not know that, and from then on would refuse to begin another.
     pub fn reconnect(&mut self) {
         self.connection = None;
+    }
+
+    /// Writes something and takes it away again: whether there is room and the disk takes it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn try_out(&mut self) -> Result<(), StoreError> {
+        for sql in [
+            "DROP TABLE IF EXISTS trial; CREATE TABLE trial (content BLOB NOT NULL) STRICT; \
+             INSERT INTO trial (content) VALUES (zeroblob(262144))",
+            "DROP TABLE trial",
+        ] {
+            let mut transaction = self.begin().await?;
+            sqlx::raw_sql(sql).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
     }
 
     /// Closes the database; what is in the write-ahead log goes into the file.

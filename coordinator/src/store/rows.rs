@@ -246,6 +246,27 @@ impl Rows<'_> {
         row.map(|row| json(&row, 0)).transpose()
     }
 
+    /// A film's job of that kind and scene.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn job_of(
+        &mut self,
+        film: FilmId,
+        kind: JobKind,
+        scene: Option<u32>,
+    ) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query(
+            "SELECT job FROM jobs WHERE film = ? AND kind = ? AND json_extract(job, '$.scene') IS ?",
+        )
+        .bind(id_bytes(film.as_u128()))
+        .bind(kind.name())
+        .bind(scene)
+        .fetch_optional(&mut *self.0)
+        .await?;
+        row.map(|row| json(&row, 0)).transpose()
+    }
+
     /// The jobs of a film, in the order of the film.
     ///
     /// # Errors
@@ -271,7 +292,48 @@ impl Rows<'_> {
         let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'running'")
             .fetch_all(&mut *self.0)
             .await?;
-        rows.iter().map(|row| json(row, 0)).collect()
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match json(row, 0) {
+                Ok(job) => jobs.push(job),
+                // One row that was changed by hand is no reason not to start.
+                Err(error) => {
+                    let error = shared::failure::chain(&error);
+                    tracing::error!(error, "a running job is passed over");
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// What follows can be undone by itself.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.execute("SAVEPOINT input").await
+    }
+
+    /// What came after the last savepoint stays.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        self.execute("RELEASE input").await
+    }
+
+    /// What came after the last savepoint is undone.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn undo(&mut self) -> Result<(), StoreError> {
+        self.execute("ROLLBACK TO input").await?;
+        self.release().await
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::query(sql).execute(&mut *self.0).await?;
+        Ok(())
     }
 
     /// Stores a job, new or changed.

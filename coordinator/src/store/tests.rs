@@ -196,3 +196,65 @@ async fn waiting_jobs_are_counted_by_kind_and_profile() {
     };
     assert_eq!(counted, [expected]);
 }
+
+#[tokio::test]
+async fn the_trial_tells_a_full_disk_from_one_with_room_and_leaves_nothing() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let full = shared::failure::chain(&writer.try_out().await.unwrap_err());
+    assert!(full.contains("full"), "{full}");
+    writer.reconnect();
+    writer.try_out().await.unwrap();
+    let mut transaction = writer.begin().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'trial'")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn only_films_that_ended_before_then_are_old() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let later = T0.plus(Duration::from_secs(1));
+    assert_eq!(rows.films_ended_before(later, 9).await.unwrap(), []);
+    let ended = Job {
+        state: JobState::Cancelled,
+        finished_at: Some(T0),
+        ..job
+    };
+    rows.put_job(&ended, DispatchMark::NotDue).await.unwrap();
+    assert_eq!(rows.films_ended_before(T0, 9).await.unwrap(), []);
+    assert_eq!(rows.films_ended_before(later, 9).await.unwrap(), [film.id]);
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_film_kind_and_scene_and_one_that_cannot_be_read_is_told() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let found = rows.job_of(film.id, JobKind::Story, None).await.unwrap();
+    assert_eq!(found, Some(job.clone()));
+    let found = rows.job_of(film.id, JobKind::Story, Some(1)).await.unwrap();
+    assert_eq!(found, None);
+    rows.savepoint().await.unwrap();
+    sqlx::query("UPDATE jobs SET job = '{}'")
+        .execute(&mut *rows.0)
+        .await
+        .unwrap();
+    assert!(rows.job(job.id).await.unwrap_err().is_unreadable());
+    rows.undo().await.unwrap();
+    assert_eq!(rows.job(job.id).await.unwrap(), Some(job));
+}

@@ -64,13 +64,12 @@ async fn report(
     purpose: Purpose,
 ) {
     let input = match (purpose, result) {
-        (Purpose::Dispatch(dispatch), Ok(())) => Input::Dispatched {
-            dispatch,
-            at: Some(Timestamp::now()),
-        },
-        (Purpose::Dispatch(dispatch), Err(error)) => {
-            tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
-            Input::Dispatched { dispatch, at: None }
+        (Purpose::Dispatch(dispatch), result) => {
+            if let Err(error) = &result {
+                tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
+            }
+            let out = result.map(|()| Timestamp::now());
+            Input::Dispatched { dispatch, out }
         }
         (Purpose::Probe(number), Err(_)) => Input::ProbeLost(number),
         (Purpose::Probe(_) | Purpose::Answer, Ok(())) => return,

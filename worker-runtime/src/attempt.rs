@@ -184,7 +184,7 @@ async fn run_backend(
         biased;
         ended = &mut task => of_backend(ended, granted),
         reason = granted.guard.stop.stopped() => {
-            match (stop(worker, task, &cancelled).await, &reason) {
+            match (stop(worker, task, &cancelled).await, reason) {
                 (Some(outcome), StopReason::Drained) => End::Succeeded(outcome, granted.granted_at.elapsed()),
                 (_, reason) => of_stop(reason),
             }
@@ -221,7 +221,7 @@ fn of_backend(ended: Result<Result<Outcome, Failure>, JoinError>, granted: &Gran
     ))
 }
 
-fn of_stop(reason: &StopReason) -> End {
+fn of_stop(reason: StopReason) -> End {
     match reason {
         StopReason::Drained => End::Released(ReleaseReason::Drain),
         StopReason::Cancelled(why) => End::Failed(Failure::new(

@@ -14,7 +14,8 @@ pub use self::error::FfmpegError;
 pub use self::programs::FfmpegPrograms;
 pub use self::running::Running;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod script;
 #[cfg(test)]
 mod tests;

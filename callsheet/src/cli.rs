@@ -38,7 +38,7 @@ Exit codes: 0 done, 1 the film failed, 2 usage or settings, 130 interrupted.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Asked {
     #[command(flatten)]
-    Command(Command),
+    Command(Box<Command>),
     /// A shell asks for them whenever it starts, whatever the settings are.
     Completions(completions::Completions),
 }
@@ -88,8 +88,11 @@ impl Asked {
     /// Where a film is to go, if that was said.
     pub(crate) fn out(&self) -> Option<&Path> {
         match self {
-            Self::Command(Command::Film(film)) => film.out.as_deref(),
-            _ => None,
+            Self::Command(command) => match &**command {
+                Command::Film(film) => film.out.as_deref(),
+                _ => None,
+            },
+            Self::Completions(_) => None,
         }
     }
 }

@@ -83,7 +83,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         screen,
         again,
     };
-    match command {
+    match *command {
         Command::Film(film) => film.run(context).await,
         Command::Up(up) => up.run(context).await,
         Command::Submit(submit) => submit.run(&context).await,

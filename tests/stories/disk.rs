@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Response, StatusCode};
-use shared::api::{FilmStatus, FilmView, Submitted};
+use shared::api::{FilmStatus, FilmView, SubmitAnswer};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use support::programs::Program;
@@ -46,8 +46,7 @@ impl Server {
     }
 
     async fn accepted(&self) -> Result<FilmId> {
-        let answer = self.submit(0.5).await?.error_for_status()?;
-        Ok(answer.json::<Submitted>().await?.id)
+        film_of(self.submit(0.5).await?.error_for_status()?).await
     }
 
     async fn completed(&self, film: FilmId) {
@@ -64,6 +63,13 @@ impl Server {
             Ok(())
         })
         .await;
+    }
+}
+
+async fn film_of(answer: Response) -> Result<FilmId> {
+    match answer.json().await? {
+        SubmitAnswer::Accepted { film } => Ok(film),
+        SubmitAnswer::Mistaken { mistakes } => anyhow::bail!("{mistakes:?}"),
     }
 }
 
@@ -111,7 +117,7 @@ async fn a_full_disk_is_told_of_and_nothing_accepted_is_lost() -> Result<()> {
         let answer = server.submit(0.5).await?;
         match answer.status() {
             StatusCode::CREATED | StatusCode::ACCEPTED | StatusCode::OK => {
-                films.push(answer.json::<Submitted>().await?.id);
+                films.push(film_of(answer).await?);
             }
             _ => {
                 refused = Some(answer);
@@ -126,9 +132,11 @@ async fn a_full_disk_is_told_of_and_nothing_accepted_is_lost() -> Result<()> {
 
     std::fs::remove_file(&ballast)?;
     films.push(
-        until("a submission to be taken again", Duration::from_secs(30), async || {
-            server.accepted().await
-        })
+        until(
+            "a submission to be taken again",
+            Duration::from_secs(30),
+            async || server.accepted().await,
+        )
         .await,
     );
     for film in films {

@@ -76,7 +76,8 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
-        const MOUNT_AND_GO: &str = r#"mount -t tmpfs -o "size=$1m" tmpfs "$2" && shift 2 && exec "$@""#;
+        const MOUNT_AND_GO: &str =
+            r#"mount -t tmpfs -o "size=$1m" tmpfs "$2" && shift 2 && exec "$@""#;
         let words = ["unshare", "--map-root-user", "--mount", "sh", "-c"];
         let mut launcher: Vec<OsString> = words.into_iter().map(Into::into).collect();
         launcher.extend([MOUNT_AND_GO.into(), "sh".into()]);

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -22,7 +22,7 @@ pub(crate) struct Cli {
     pub(crate) verbose: u8,
 
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) asked: Asked,
 }
 
 const AFTER: &str = "Examples:
@@ -34,7 +34,16 @@ const AFTER: &str = "Examples:
 
 Exit codes: 0 done, 1 the film failed, 2 usage or settings, 130 interrupted.";
 
-/// The commands.
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Asked {
+    #[command(flatten)]
+    Command(Box<Command>),
+    /// A shell asks for them whenever it starts, whatever the settings are.
+    Completions(completions::Completions),
+}
+
+/// The commands that need settings.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Film(film::Film),
@@ -48,7 +57,6 @@ pub(crate) enum Command {
     Workers(workers::Workers),
     Pause(workers::Pause),
     Resume(workers::Resume),
-    Completions(completions::Completions),
 }
 
 /// Which coordinator to speak to.
@@ -63,41 +71,66 @@ pub(crate) struct Coordinator {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DataDir {
     /// Folder of everything that is kept: database, images, clips [default: .callsheet]
+    // Text, as it becomes a setting: another path is refused rather than altered.
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<String>,
+}
+
+impl Asked {
+    /// The coordinator and the data folder that the flags name.
+    pub(crate) fn place(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Command(command) => command.place(),
+            Self::Completions(_) => (None, None),
+        }
+    }
+
+    /// Where a film is to go, if that was said.
+    pub(crate) fn out(&self) -> Option<&Path> {
+        match self {
+            Self::Command(command) => match &**command {
+                Command::Film(film) => film.out.as_deref(),
+                _ => None,
+            },
+            Self::Completions(_) => None,
+        }
+    }
 }
 
 impl Command {
+    fn place(&self) -> (Option<&str>, Option<&str>) {
+        let coordinator = match self {
+            Self::Film(film) => &film.coordinator,
+            Self::Up(up) => return (None, up.data_dir.data_dir.as_deref()),
+            Self::Submit(submit) => &submit.coordinator,
+            Self::List(list) => &list.coordinator,
+            Self::Show(show) => &show.coordinator,
+            Self::Watch(watch) => &watch.coordinator,
+            Self::Cancel(cancel) => &cancel.coordinator,
+            Self::Retry(retry) => &retry.coordinator,
+            Self::Workers(workers) => &workers.coordinator,
+            Self::Pause(pause) => &pause.coordinator,
+            Self::Resume(resume) => &resume.coordinator,
+        };
+        let data_dir = match self {
+            Self::Film(film) => film.data_dir.data_dir.as_deref(),
+            _ => None,
+        };
+        (coordinator.coordinator.as_deref(), data_dir)
+    }
+
     /// What its flags say about settings.
     pub(crate) fn overrides(&self) -> Vec<(&'static str, String)> {
-        let none = (&Coordinator::default(), &DataDir::default());
-        let (coordinator, data_dir) = match self {
-            Self::Film(film) => (&film.coordinator, &film.data_dir),
-            Self::Up(up) => (none.0, &up.data_dir),
-            Self::Submit(submit) => (&submit.coordinator, none.1),
-            Self::List(list) => (&list.coordinator, none.1),
-            Self::Show(show) => (&show.coordinator, none.1),
-            Self::Watch(watch) => (&watch.coordinator, none.1),
-            Self::Cancel(cancel) => (&cancel.coordinator, none.1),
-            Self::Retry(retry) => (&retry.coordinator, none.1),
-            Self::Workers(workers) => (&workers.coordinator, none.1),
-            Self::Pause(pause) => (&pause.coordinator, none.1),
-            Self::Resume(resume) => (&resume.coordinator, none.1),
-            Self::Completions(_) => none,
-        };
+        let (coordinator, data_dir) = self.place();
         let listen = match self {
             Self::Up(up) => up.listen.map(|address| address.to_string()),
             // Nobody else is to find it, and several may run at a time.
             Self::Film(_) => Some("127.0.0.1:0".to_owned()),
             _ => None,
         };
-        let folder = data_dir.data_dir.as_ref();
         [
-            ("client.coordinator", coordinator.coordinator.clone()),
-            (
-                "coordinator.data_dir",
-                folder.map(|folder| folder.to_string_lossy().into_owned()),
-            ),
+            ("client.coordinator", coordinator.map(str::to_owned)),
+            ("coordinator.data_dir", data_dir.map(str::to_owned)),
             ("coordinator.listen", listen),
         ]
         .into_iter()
@@ -121,7 +154,10 @@ mod tests {
     fn flags_become_settings() {
         let overrides = |words: &[&str]| {
             let words = ["callsheet"].iter().chain(words);
-            Cli::try_parse_from(words).unwrap().command.overrides()
+            match Cli::try_parse_from(words).unwrap().asked {
+                Asked::Command(command) => command.overrides(),
+                Asked::Completions(_) => Vec::new(),
+            }
         };
         assert_eq!(
             overrides(&["list", "--coordinator", "http://x:1"]),
@@ -138,5 +174,37 @@ mod tests {
             overrides(&["up", "--listen", "127.0.0.1:9"]),
             [("coordinator.listen", "127.0.0.1:9".to_owned())]
         );
+    }
+    #[cfg(unix)]
+    #[test]
+    fn a_data_folder_that_no_setting_can_name_is_a_usage_error() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+
+        let words = ["callsheet", "up", "--data-dir"].map(OsString::from);
+        let folder = OsString::from_vec(b"films-\xff".to_vec());
+        let error = Cli::try_parse_from(words.into_iter().chain([folder])).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::InvalidUtf8);
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_film_that_goes_on_is_not_told_anew_what_it_is() {
+        let told = crate::film_args::FilmArgs::augment_args(clap::Command::new("x"));
+        let mut tried = 0;
+        for argument in told.get_arguments().filter(|arg| arg.get_id() != "help") {
+            let value = match argument.get_id().as_str() {
+                "size" => "2x2",
+                _ => "1",
+            };
+            let flag = argument.get_long().map(|name| format!("--{name}={value}"));
+            let word = flag.unwrap_or_else(|| value.to_owned());
+            let resume = "--resume=00000000-0000-0000-0000-000000000001";
+            let error = Cli::try_parse_from(["callsheet", "film", resume, &word]).unwrap_err();
+            let kind = clap::error::ErrorKind::ArgumentConflict;
+            assert_eq!(error.kind(), kind, "{word}: {error}");
+            tried += 1;
+        }
+        assert_eq!(tried, 12, "all that can be told");
     }
 }

@@ -9,7 +9,7 @@ use shared::api::{FilmEvent, FilmList, FilmView, Problem, SubmitAnswer, WorkerLi
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, WorkerId};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use url::Url;
+use url::{Host, Url};
 
 use crate::sse::EventReader;
 
@@ -47,7 +47,7 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    /// The connection broke in mid-answer.
+    /// The connection broke before the whole answer was there.
     #[error("the connection to the coordinator broke")]
     Broken(#[source] reqwest::Error),
     /// It answered that it does not do so.
@@ -73,6 +73,15 @@ impl ClientError {
             Self::Unreachable { .. } | Self::Broken(_) => true,
             Self::Refused(problem) => problem.status >= 500,
             Self::Url(_) | Self::SetUp(_) | Self::Foreign { .. } | Self::File(_) => false,
+        }
+    }
+
+    /// Whether the person who typed can put it right.
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Url(_) | Self::Unreachable { .. } => true,
+            Self::Refused(problem) => problem.status < 500,
+            Self::SetUp(_) | Self::Broken(_) | Self::Foreign { .. } | Self::File(_) => false,
         }
     }
 
@@ -116,12 +125,15 @@ impl Client {
         }
         // The client is built without a TLS library of its own, so that there is one for all. Another client may have named it.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(ClientError::SetUp)?;
+            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));
+        // A proxy that the environment names would look for the coordinator on its own machine.
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(ClientError::SetUp)?;
         Ok(Self { http, base })
     }
 
@@ -302,13 +314,16 @@ impl Client {
 
     /// The answer, if it is a good one.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
-        let answer = request
-            .send()
-            .await
-            .map_err(|source| ClientError::Unreachable {
-                url: self.base.clone(),
-                source: source.without_url(),
-            })?;
+        let answer = request.send().await.map_err(|source| {
+            let source = source.without_url();
+            match source.is_connect() {
+                true => ClientError::Unreachable {
+                    url: self.base.clone(),
+                    source,
+                },
+                false => ClientError::Broken(source),
+            }
+        })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -328,6 +343,16 @@ impl Client {
     }
 }
 
+/// Whether a URL leads to this machine without leaving it.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 /// The whole answer, up to a length that no answer of a coordinator has.
 async fn read(mut answer: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
@@ -338,4 +363,30 @@ async fn read(mut answer: Response) -> Result<Vec<u8>, ClientError> {
         }
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_each_of_its_names() {
+        let is_loopback = |url: &str| is_loopback(&Url::parse(url).unwrap());
+        for url in [
+            "http://127.0.0.1:7420",
+            "http://127.8.9.1",
+            "http://[::1]:7420",
+            "http://localhost",
+            "http://films.localhost",
+        ] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in [
+            "http://studio:7420",
+            "http://10.0.0.1",
+            "http://nolocalhost",
+        ] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
 }

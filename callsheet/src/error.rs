@@ -8,7 +8,7 @@ use crate::client::ClientError;
 use crate::film_args::RequestError;
 use crate::save::SaveError;
 
-/// Exit code of a failed film, and of everything else that went wrong on the way.
+/// Exit code of a failed film, and of everything else that went wrong on the way: a coordinator that broke off among it.
 const FAILED: u8 = 1;
 /// Exit code of what the person who typed can put right: usage, settings, what is not installed or not reachable.
 const USAGE: u8 = 2;
@@ -33,13 +33,13 @@ pub(crate) enum CommandError {
     /// Something in this process cannot start or go on.
     #[error(transparent)]
     AllInOne(#[from] AllInOneError),
-    /// Something in this process cannot go on, and a film is under way.
-    #[error("{source}\nWhen that is put right, go on with: callsheet film --resume {film}")]
-    Held {
-        /// The film.
-        film: FilmId,
+    /// The film is under way or even done, and this command cannot go on with it.
+    #[error("{source}")]
+    Stopped {
         /// Why.
-        source: AllInOneError,
+        source: Box<Self>,
+        /// How to go on. It is no part of the message, as it must come after all the reasons.
+        hint: String,
     },
     /// The coordinator did not do it.
     #[error(transparent)]
@@ -80,7 +80,8 @@ impl CommandError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Request(_) | Self::Settings(_) | Self::Telemetry(_) => USAGE,
-            Self::AllInOne(error) | Self::Held { source: error, .. } => match error {
+            Self::Stopped { source, .. } => source.code(),
+            Self::AllInOne(error) => match error {
                 AllInOneError::Start(_)
                 | AllInOneError::DataDir { .. }
                 | AllInOneError::NotReady(_) => USAGE,
@@ -88,21 +89,33 @@ impl CommandError {
                     FAILED
                 }
             },
-            Self::Client(_) => USAGE,
+            Self::Client(error) if error.is_usage() => USAGE,
             Self::Save(SaveError::Extension(_) | SaveError::Folder { .. }) => USAGE,
-            Self::Save(_) | Self::FilmFailed { .. } | Self::FilmCancelled(_) => FAILED,
+            Self::Client(_) | Self::Save(_) | Self::FilmFailed { .. } | Self::FilmCancelled(_) => {
+                FAILED
+            }
             Self::Interrupted(_) => INTERRUPTED,
         }
     }
 
+    /// What went wrong, with all its reasons.
+    pub(crate) fn reason(&self) -> String {
+        chain(self)
+    }
+
     /// What to tell a person.
     pub(crate) fn message(&self) -> String {
-        chain(self)
+        match self {
+            Self::Stopped { hint, .. } => format!("{}\n{hint}", self.reason()),
+            _ => self.reason(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::api::Problem;
+
     use super::*;
 
     #[test]
@@ -126,5 +139,55 @@ mod tests {
             2
         );
         assert_eq!(CommandError::Interrupted(String::new()).code(), 130);
+        for (status, code) in [(404, 2), (409, 2), (422, 2), (500, 1), (503, 1)] {
+            let problem = Problem {
+                kind: String::new(),
+                title: String::new(),
+                status,
+                detail: String::new(),
+                mistakes: Vec::new(),
+            };
+            let refused = CommandError::Client(ClientError::Refused(problem));
+            assert_eq!(refused.code(), code, "status {status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_and_who_hangs_up_have_codes_of_their_own() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let client = crate::client::Client::new(&url).unwrap();
+        let hang_up = async { drop(listener.accept().await.unwrap()) };
+        let (asked, ()) = tokio::join!(client.workers(), hang_up);
+        let broken = CommandError::Client(asked.unwrap_err());
+        assert_eq!(broken.code(), 1, "{}", broken.message());
+        drop(listener);
+        let unreachable = CommandError::Client(client.workers().await.unwrap_err());
+        assert_eq!(unreachable.code(), 2, "{}", unreachable.message());
+    }
+
+    #[test]
+    fn how_to_go_on_comes_after_every_reason() {
+        let source = SaveError::Folder {
+            folder: "films".into(),
+            source: std::io::Error::other("the disk is full"),
+        };
+        let stopped = CommandError::Stopped {
+            source: Box::new(source.into()),
+            hint: "go on with: callsheet film --resume ID".to_owned(),
+        };
+        assert_eq!(stopped.code(), 2);
+        assert!(
+            stopped.reason().ends_with("--out: the disk is full"),
+            "{}",
+            stopped.reason()
+        );
+        assert!(
+            stopped
+                .message()
+                .ends_with("--out: the disk is full\ngo on with: callsheet film --resume ID"),
+            "{}",
+            stopped.message()
+        );
     }
 }

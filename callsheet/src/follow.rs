@@ -36,7 +36,12 @@ pub(crate) async fn follow(
                 }
                 // The stream ends with the film; it also ends with the coordinator.
                 match client.film(film).await {
-                    Ok(view) if view.summary.status.is_final() => return Ok(view),
+                    Ok(view) if view.summary.status.is_final() => {
+                        for fallback in &view.fallbacks {
+                            report.note(&format!("fallback: {}", term::plain(fallback)));
+                        }
+                        return Ok(view);
+                    }
                     Ok(_) => None,
                     Err(error) => Some(error),
                 }
@@ -153,7 +158,7 @@ mod tests {
             scenes: Vec::new(),
             film: None,
             seconds: None,
-            fallbacks: Vec::new(),
+            fallbacks: vec!["scene 3: a smaller picture".to_owned()],
         };
         serde_json::to_string(&view).unwrap()
     }
@@ -205,7 +210,8 @@ mod tests {
             [
                 "film_accepted",
                 "note: lost the coordinator, trying again",
-                "film_completed"
+                "film_completed",
+                "note: fallback"
             ]
         );
         let requests = requests.lock().unwrap();

@@ -1,5 +1,6 @@
 //! The command people type: arguments, settings, log, exit code; each command is a file under `commands`.
 
+mod again;
 mod all_in_one;
 mod cli;
 mod client;
@@ -15,6 +16,7 @@ mod sse;
 mod table;
 mod term;
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -22,7 +24,8 @@ use clap::Parser;
 use indicatif::MultiProgress;
 use shared::telemetry;
 
-use crate::cli::{Cli, Command};
+use crate::again::Again;
+use crate::cli::{Asked, Cli, Command};
 use crate::error::CommandError;
 use crate::settings::Settings;
 
@@ -43,15 +46,22 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// The terminal, if progress bars can be drawn on it; the log shares it with them.
     pub(crate) screen: Option<MultiProgress>,
+    /// Writes what to type next.
+    pub(crate) again: Again,
 }
 
 #[tokio::main]
 async fn run(cli: Cli) -> Result<(), CommandError> {
-    if let Command::Completions(completions) = &cli.command {
-        completions.run();
-        return Ok(());
-    }
-    let mut overrides = cli.command.overrides();
+    let program = std::env::args_os().next();
+    let again = Again::new(program.as_deref().and_then(OsStr::to_str), &cli);
+    let command = match cli.asked {
+        Asked::Command(command) => command,
+        Asked::Completions(completions) => {
+            completions.run();
+            return Ok(());
+        }
+    };
+    let mut overrides = command.overrides();
     match cli.verbose {
         0 => {}
         1 => overrides.push(("log.filter", "info".to_owned())),
@@ -68,8 +78,12 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         )?,
         None => telemetry::init(&settings.log)?,
     };
-    let context = Context { settings, screen };
-    match cli.command {
+    let context = Context {
+        settings,
+        screen,
+        again,
+    };
+    match *command {
         Command::Film(film) => film.run(context).await,
         Command::Up(up) => up.run(context).await,
         Command::Submit(submit) => submit.run(&context).await,
@@ -81,9 +95,5 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Workers(workers) => workers.run(&context).await,
         Command::Pause(pause) => pause.run(&context).await,
         Command::Resume(resume) => resume.run(&context).await,
-        Command::Completions(completions) => {
-            completions.run();
-            Ok(())
-        }
     }
 }

@@ -147,13 +147,11 @@ impl Destination {
                 Ok(_) => return Ok(strip_dot(&path)),
                 Err(error) => {
                     drop(placed);
-                    video = taken(error, &path)?;
-                    manifest = self.temporary()?;
-                    std::fs::rename(&beside, manifest.path()).map_err(|source| {
-                        SaveError::File {
-                            path: beside,
-                            source,
-                        }
+                    let both =
+                        taken(error, &path).and_then(|video| Ok((video, self.take_back(&beside)?)));
+                    (video, manifest) = both.inspect_err(|_| {
+                        // Why there is no film is worth more than why its manifest stays.
+                        drop(std::fs::remove_file(&beside));
                     })?;
                 }
             }
@@ -165,6 +163,18 @@ impl Destination {
                 format!("{NAMES_MAX} files of that name are there"),
             ),
         })
+    }
+
+    /// Takes a file out of its place, for another one.
+    fn take_back(&self, placed: &Path) -> Result<NamedTempFile, SaveError> {
+        let file = self.temporary()?;
+        match std::fs::rename(placed, file.path()) {
+            Ok(()) => Ok(file),
+            Err(source) => Err(SaveError::File {
+                path: placed.to_owned(),
+                source,
+            }),
+        }
     }
 
     fn temporary(&self) -> Result<NamedTempFile, SaveError> {
@@ -271,6 +281,24 @@ mod tests {
             (read("storm-3.mp4"), read("storm-3.json")),
             ("film".to_owned(), "{}".to_owned())
         );
+    }
+
+    #[test]
+    fn a_film_that_cannot_be_placed_leaves_no_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination {
+            folder: folder.path().to_owned(),
+            name: None,
+        };
+        let video = destination.temporary().unwrap();
+        std::fs::remove_file(video.path()).unwrap();
+        let manifest = destination.temporary().unwrap();
+        let error = destination
+            .place(Path::new("storm.mp4"), video, manifest)
+            .unwrap_err();
+        assert!(matches!(error, SaveError::File { .. }), "{error}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 
     #[test]

@@ -282,6 +282,9 @@ impl Coordinator {
         if !*self.shared.is_open.borrow() {
             return Err("submissions over the broker are not read yet".to_owned());
         }
+        if let Some(why) = &*self.shared.trouble.borrow() {
+            return Err(format!("nothing can be stored: {why}"));
+        }
         let read = async {
             let mut connection = self.shared.reader.connection().await?;
             Rows(&mut connection).films(None, 1).await

@@ -20,9 +20,10 @@ mod views;
 mod watching;
 
 pub use coordinator::Coordinator;
-pub use maintenance::AnotherCoordinator;
 pub use settings::CoordinatorSettings;
-pub use start::{Running, StartError, start};
+/// The name that programs know [`Failed`] by.
+pub use start::Failed as AnotherCoordinator;
+pub use start::{Failed, Running, StartError, start};
 
 /// The settings with their defaults, commented.
 pub const DEFAULT_SETTINGS: &str = include_str!("../config.default.toml");

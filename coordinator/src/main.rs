@@ -10,8 +10,9 @@ use coordinator::settings::Settings;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::broker::amqp::AmqpBroker;
+use shared::program::{CommonArguments, Program};
 use shared::shutdown::shutdown_on_signals;
-use shared::{settings, telemetry};
+use shared::telemetry;
 
 /// Owns films and jobs: takes submissions, publishes jobs to RabbitMQ, and answers over HTTP.
 ///
@@ -20,83 +21,39 @@ use shared::{settings, telemetry};
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 struct Arguments {
-    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST. Better in the environment: others can read a command line.
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
-    /// Where images, clips and films lie: a folder that the workers see too.
-    #[arg(long, value_name = "URL")]
-    artifacts: Option<String>,
-    /// Folder of the database.
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Folder of the database
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the HTTP API listens.
+    /// Where the HTTP API listens
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// How a log line looks: human or json.
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// Print the settings with their defaults and end.
-    #[arg(long)]
-    print_default_settings: bool,
 }
 
 const AFTER: &str = "Example:
   CALLSHEET__BROKER__URL=amqp://callsheet:secret@rabbit:5672/%2f coordinator --artifacts file:///srv/callsheet
   curl -s http://127.0.0.1:7420/v1/films";
 
-impl Arguments {
-    fn overrides(&self) -> Vec<(&'static str, String)> {
-        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
-        [
-            ("broker.url", self.broker.clone()),
-            ("artifacts.url", self.artifacts.clone()),
-            ("coordinator.data_dir", self.data_dir.as_ref().map(path)),
-            (
-                "coordinator.listen",
-                self.listen.map(|address| address.to_string()),
-            ),
-            ("log.format", self.log_format.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
-    }
-}
+const PROGRAM: Program = Program {
+    name: "coordinator",
+    default_settings: coordinator::DEFAULT_SETTINGS,
+};
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the edge of the program"
-)]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.print_default_settings {
-        print!("{}", coordinator::DEFAULT_SETTINGS);
-        return ExitCode::SUCCESS;
-    }
-    let loaded = settings::load::<Settings>(
-        coordinator::DEFAULT_SETTINGS,
-        arguments.config.as_deref(),
-        std::env::vars_os(),
-        arguments.overrides(),
-    );
-    let settings = match loaded {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("coordinator: {}", shared::failure::chain(&error));
-            return ExitCode::from(2);
-        }
-    };
-    match run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("coordinator: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let data_dir = arguments.data_dir;
+    let flags = [
+        (
+            "coordinator.data_dir",
+            data_dir.map(|path| path.to_string_lossy().into_owned()),
+        ),
+        (
+            "coordinator.listen",
+            arguments.listen.map(|address| address.to_string()),
+        ),
+    ];
+    PROGRAM.run(arguments.common, flags, run)
 }
 
 #[tokio::main(worker_threads = 2)]

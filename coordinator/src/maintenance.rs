@@ -7,7 +7,7 @@ use shared::failure::chain;
 use shared::protocol::{Probe, ToCoordinator};
 use shared::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::effects;
 use crate::engine::{Ask, Input, Shared};
@@ -117,11 +117,16 @@ async fn make_sure(shared: &Shared, broker: &SharedBroker) -> Result<(), Another
     }
 }
 
-/// Forgets old films, and removes files that no film has any more.
+/// Forgets old films, and removes files that no film has any more. Not before the reports are read that came in while no
+/// coordinator was there: they may name files which no job has yet.
 pub(crate) async fn retention(shared: Shared, engine: mpsc::Sender<Input>) {
-    let mut every = interval(RETENTION);
+    let mut is_reader = shared.is_reader.subscribe();
+    let mut every = interval_at(Instant::now() + RETENTION, RETENTION);
     loop {
         every.tick().await;
+        if is_reader.wait_for(|is_reader| *is_reader).await.is_err() {
+            return;
+        }
         if let Err(error) = clean_up(&shared, &engine).await {
             tracing::error!(
                 error = chain(&*error),

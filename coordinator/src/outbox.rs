@@ -7,11 +7,11 @@
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use shared::broker::{Address, Message, PublishError, SharedBroker};
-use shared::ids::JobId;
 use shared::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::engine::Input;
+use crate::store::Dispatch;
 
 /// Most publishes under way at once.
 const UNDER_WAY: usize = 256;
@@ -28,7 +28,7 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A job's attempt: tell the engine either way.
-    Dispatch(JobId),
+    Dispatch(Dispatch),
     /// A probe: tell the engine if it is lost.
     Probe(u64),
     /// An answer: if it is lost, it is asked for again.
@@ -64,13 +64,12 @@ async fn report(
     purpose: Purpose,
 ) {
     let input = match (purpose, result) {
-        (Purpose::Dispatch(job), Ok(())) => Input::Dispatched {
-            job,
-            at: Some(Timestamp::now()),
-        },
-        (Purpose::Dispatch(job), Err(error)) => {
-            tracing::warn!(job.id = %job, %error, "an attempt could not be published yet");
-            Input::Dispatched { job, at: None }
+        (Purpose::Dispatch(dispatch), result) => {
+            if let Err(error) = &result {
+                tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
+            }
+            let out = result.map(|()| Timestamp::now());
+            Input::Dispatched { dispatch, out }
         }
         (Purpose::Probe(number), Err(_)) => Input::ProbeLost(number),
         (Purpose::Probe(_) | Purpose::Answer, Ok(())) => return,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::coordinator::Coordinator;
-use crate::engine::{Engine, Shared};
+use crate::engine::{self, Engine, Shared};
 use crate::live::Live;
 use crate::lock::DataDir;
 use crate::maintenance::AnotherCoordinator;
@@ -56,6 +56,17 @@ pub enum StartError {
     },
 }
 
+/// Why a coordinator can no longer do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Another one does it.
+    #[error(transparent)]
+    Another(#[from] AnotherCoordinator),
+    /// A part of it has ended, which none does while it works; if it panicked, the log says where.
+    #[error("the coordinator's {0} has ended; start it again")]
+    Part(&'static str),
+}
+
 /// A coordinator at work.
 #[derive(Debug)]
 pub struct Running {
@@ -69,6 +80,7 @@ pub struct Running {
     last_call: CancellationToken,
     intake: TaskTracker,
     engine: JoinHandle<()>,
+    settler: JoinHandle<()>,
     outbox: JoinHandle<()>,
     watch: JoinHandle<Result<(), AnotherCoordinator>>,
     _data_dir: DataDir,
@@ -102,6 +114,7 @@ pub async fn start(
         boot: BootId::generate(),
         is_reader: Arc::new(watch::channel(false).0),
         is_open: Arc::new(watch::channel(false).0),
+        trouble: Arc::new(watch::channel(None).0),
     };
     let (inputs, engine_inputs) = mpsc::channel(INPUTS);
     let (outgoing, outbox_inputs) = mpsc::unbounded_channel();
@@ -110,8 +123,10 @@ pub async fn start(
     let intake = TaskTracker::new();
 
     let last_call = CancellationToken::new();
-    let engine = Engine::new(shared.clone(), outgoing);
+    let (settling, handed_over) = mpsc::unbounded_channel();
+    let engine = Engine::new(shared.clone(), outgoing, settling);
     let engine = tokio::spawn(engine.run(writer, engine_inputs, last_call.clone()));
+    let settler = tokio::spawn(engine::settle(broker.clone(), handed_over));
     let outbox = tokio::spawn(outbox::run(
         broker.clone(),
         outbox_inputs,
@@ -152,6 +167,7 @@ pub async fn start(
         last_call,
         intake,
         engine,
+        settler,
         outbox,
         watch,
         _data_dir: data_dir,
@@ -183,15 +199,26 @@ async fn recover(
 }
 
 impl Running {
-    /// Resolves if the coordinator can no longer do its work: another one serves the same virtual host.
+    /// Resolves if the coordinator can no longer do its work: another one serves the same virtual host, or a part of this one
+    /// has ended.
     ///
     /// # Errors
     /// Always, with the reason, when it resolves.
-    pub async fn failed(&mut self) -> Result<std::convert::Infallible, AnotherCoordinator> {
-        match (&mut self.watch).await {
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(())) | Err(_) => std::future::pending().await,
-        }
+    pub async fn failed(&mut self) -> Result<std::convert::Infallible, Failed> {
+        let watch = async {
+            match (&mut self.watch).await {
+                Ok(Err(error)) => Failed::Another(error),
+                // The broker was closed: so is the coordinator, soon.
+                Ok(Ok(())) => std::future::pending().await,
+                Err(_) => Failed::Part("watch over the broker"),
+            }
+        };
+        Err(tokio::select! {
+            failed = watch => failed,
+            _ = &mut self.engine => Failed::Part("engine"),
+            _ = &mut self.settler => Failed::Part("settling of deliveries"),
+            _ = &mut self.outbox => Failed::Part("outbox"),
+        })
     }
 
     /// Stops in order: nothing new comes in, what came in is stored, what was stored goes out.
@@ -201,8 +228,11 @@ impl Running {
         self.intake.wait().await;
         let reader = self.coordinator.reader().clone();
         self.last_call.cancel();
-        for task in [self.engine, self.outbox] {
-            if let Err(error) = task.await {
+        for mut task in [self.engine, self.settler, self.outbox] {
+            // One that has ended before was told by `failed`, and must not be asked twice.
+            if !task.is_finished()
+                && let Err(error) = (&mut task).await
+            {
                 tracing::error!(%error, "a part of the coordinator did not end in order");
             }
         }

@@ -387,6 +387,7 @@ async fn a_submission_over_the_broker_is_answered_and_a_repeat_makes_no_second_f
         submission(body.clone(), "m1"),
         submission(body, ""),
         submission(b"{".to_vec(), "m2"),
+        submission(serde_json::to_vec(&request(4)).unwrap(), "m1"),
     ];
     let mut answers = Vec::new();
     for message in messages {
@@ -423,7 +424,7 @@ async fn a_submission_over_the_broker_is_answered_and_a_repeat_makes_no_second_f
         .subscribe(&Queue::RejectedSubmissions, ReadOptions::default())
         .await
         .unwrap();
-    for reason in ["message_id: ", "EOF"] {
+    for reason in ["message_id: ", "EOF", "used before for another film"] {
         let delivery = within("a parked submission", parked.next()).await.unwrap();
         let header = delivery
             .message

@@ -1,16 +1,11 @@
 //! The story worker as a program of its own.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use llm_worker::Settings;
-use shared::artifacts::ArtifactStore;
-use shared::broker::SharedBroker;
-use shared::broker::amqp::AmqpBroker;
-use shared::shutdown::shutdown_on_signals;
-use shared::{settings, telemetry};
+use shared::program::Program;
+use worker_runtime::program::{WorkerArguments, WorkerParts};
 
 /// Writes the stories of films: takes story jobs from RabbitMQ and reports back over it.
 ///
@@ -19,103 +14,27 @@ use shared::{settings, telemetry};
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 struct Arguments {
-    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST. Better in the environment: others can read a command line
-    #[arg(long, value_name = "URL")]
-    broker: Option<String>,
-    /// Where the films' files lie: a folder that the coordinator sees too
-    #[arg(long, value_name = "URL")]
-    artifacts: Option<String>,
-    /// Folder of this worker's journal and of what it is working on
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// This worker's name, unique among all workers
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Stories that are written at once
-    #[arg(long, value_name = "N")]
-    slots: Option<u32>,
-    /// How a log line looks: human or json
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// Print the settings with their defaults and end
-    #[arg(long)]
-    print_default_settings: bool,
+    #[command(flatten)]
+    worker: WorkerArguments,
 }
 
 const AFTER: &str = "Example:
   CALLSHEET__BROKER__URL=amqp://callsheet:secret@rabbit:5672/%2f llm-worker --name writer-1 --data-dir /var/lib/writer-1";
 
-impl Arguments {
-    fn overrides(&self) -> Vec<(&'static str, String)> {
-        let data_dir = self
-            .data_dir
-            .as_ref()
-            .map(|path| path.to_string_lossy().into_owned());
-        [
-            ("broker.url", self.broker.clone()),
-            ("artifacts.url", self.artifacts.clone()),
-            ("worker.data_dir", data_dir),
-            ("worker.worker", self.name.clone()),
-            ("worker.slots", self.slots.map(|slots| slots.to_string())),
-            ("log.format", self.log_format.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
-    }
-}
+const PROGRAM: Program = Program {
+    name: "llm-worker",
+    default_settings: llm_worker::DEFAULT_SETTINGS,
+};
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the edge of the program"
-)]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.print_default_settings {
-        print!("{}", llm_worker::DEFAULT_SETTINGS);
-        return ExitCode::SUCCESS;
-    }
-    let loaded = settings::load::<Settings>(
-        llm_worker::DEFAULT_SETTINGS,
-        arguments.config.as_deref(),
-        std::env::vars_os(),
-        arguments.overrides(),
-    );
-    let settings = match loaded {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("llm-worker: {}", shared::failure::chain(&error));
-            return ExitCode::from(2);
-        }
-    };
-    match run(settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("llm-worker: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[tokio::main(worker_threads = 2)]
-async fn run(settings: Settings) -> anyhow::Result<()> {
-    let _guard = telemetry::init(&settings.log)?;
-    let stop = shutdown_on_signals();
-    let artifacts = ArtifactStore::open(&settings.artifacts.url)?;
-    let broker = AmqpBroker::connect(settings.broker.url.expose(), "callsheet llm-worker").await?;
-    let broker: SharedBroker = Arc::new(broker);
-    let ended = worker_runtime::run(
-        llm_worker::backends(),
-        settings.worker,
-        Arc::clone(&broker),
-        artifacts,
-        stop,
-    )
-    .await;
-    broker.close().await;
-    Ok(ended?)
+    arguments
+        .worker
+        .run(PROGRAM, |settings: Settings| WorkerParts {
+            broker: settings.broker,
+            artifacts: settings.artifacts,
+            log: settings.log,
+            worker: settings.worker,
+            backends: llm_worker::backends(),
+        })
 }

@@ -20,14 +20,10 @@ pub struct Settings {
 
 impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
-        let worker = self.worker.problems();
-        let worker = worker
-            .into_iter()
-            .map(|problem| Mistake::new("worker", problem));
         [
             self.broker.mistakes(),
             self.log.mistakes(),
-            worker.collect(),
+            self.worker.mistakes(),
         ]
         .concat()
     }
@@ -36,6 +32,21 @@ impl shared::settings::Settings for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_setting_of_a_worker_is_in_the_file_with_its_default() {
+        let settings =
+            shared::settings::load::<Settings>(crate::DEFAULT_SETTINGS, None, [], []).unwrap();
+        let WorkerConfig {
+            worker, data_dir, ..
+        } = settings.worker.clone();
+        assert_eq!(settings.worker, WorkerConfig::new(worker, data_dir));
+        // The file says all of it, so that nothing has to be looked up in the program.
+        let section = crate::DEFAULT_SETTINGS;
+        for key in WorkerConfig::KEYS {
+            assert!(section.contains(&format!("\n{key} = ")), "{key}");
+        }
+    }
 
     #[test]
     fn the_defaults_can_be_used_and_a_wrong_value_names_its_key() {
@@ -50,7 +61,7 @@ mod tests {
         let error = load(vec![("worker.slots", "0".to_owned())])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("slots = 0"), "{error}");
+        assert!(error.contains("worker.slots: 0"), "{error}");
         let error = load(vec![("worker.worker", "Not A Name".to_owned())])
             .unwrap_err()
             .to_string();

@@ -28,6 +28,11 @@ impl Sha256 {
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// The hash of that content.
+    pub fn of(content: &[u8]) -> Self {
+        Self(<sha2::Sha256 as sha2::Digest>::digest(content).into())
+    }
 }
 
 impl fmt::Display for Sha256 {

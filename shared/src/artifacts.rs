@@ -368,7 +368,12 @@ fn without_credentials(text: &str) -> String {
     match Url::parse(text) {
         // What follows the scheme may hold a key, in the user, the password or the query.
         Ok(url) if url.scheme() != "file" => format!("{}://…", url.scheme()),
-        _ => text.to_owned(),
+        Ok(_) => text.to_owned(),
+        // Nobody knows what is what in it.
+        Err(_) => match text.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://…"),
+            None => text.to_owned(),
+        },
     }
 }
 

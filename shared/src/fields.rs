@@ -2,14 +2,10 @@
 //!
 //! They are written in braces: `tracing::info!({ fields::JOB_ID } = %job, "granted")`. Units are part of the name.
 
-/// A film's id.
-pub const FILM_ID: &str = "film.id";
 /// A job's id.
 pub const JOB_ID: &str = "job.id";
 /// A job's kind.
 pub const JOB_KIND: &str = "job.kind";
-/// A job's status.
-pub const JOB_STATUS: &str = "job.status";
 /// Number of an attempt.
 pub const ATTEMPT: &str = "attempt";
 /// Number of a take.
@@ -20,8 +16,6 @@ pub const RUN_ID: &str = "run.id";
 pub const PROFILE: &str = "profile";
 /// Name of a worker.
 pub const WORKER_ID: &str = "worker.id";
-/// One life of a worker.
-pub const WORKER_BOOT: &str = "worker.boot";
 /// Name of a backend.
 pub const BACKEND: &str = "backend";
 /// Class of a failure.
@@ -30,10 +24,6 @@ pub const FAILURE_KIND: &str = "failure.kind";
 pub const REASON: &str = "reason";
 /// An error with all its sources.
 pub const ERROR: &str = "error";
-/// Hash of an artifact.
-pub const ARTIFACT: &str = "artifact.sha256";
-/// A length in bytes.
-pub const SIZE_BYTES: &str = "size_bytes";
 /// How long something waited, in milliseconds.
 pub const WAIT_MS: &str = "wait_ms";
 /// How long something took, in milliseconds.
@@ -47,5 +37,3 @@ pub const COUNT: &str = "count";
 pub const DESTINATION: &str = "messaging.destination.name";
 /// Id of a message.
 pub const MESSAGE_ID: &str = "messaging.message.id";
-/// What ties an answer to its question.
-pub const CORRELATION_ID: &str = "messaging.message.conversation_id";

@@ -14,6 +14,7 @@ pub mod film;
 pub mod ids;
 pub mod job;
 pub mod profile;
+pub mod program;
 pub mod protocol;
 pub mod retry;
 pub mod script;

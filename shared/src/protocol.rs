@@ -210,7 +210,8 @@ pub struct AttemptStarted {
     pub worker: WorkerRef,
 }
 
-/// The run may begin; the worker acks its delivery and starts.
+/// The run may begin; the worker starts, and acks its delivery within about 100 ms. If it dies in between, the delivery comes
+/// again and is denied: its attempt has its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptGranted {
     /// The run that may begin.
@@ -317,11 +318,11 @@ pub struct AttemptProgress {
 }
 
 impl AttemptProgress {
-    /// The share that is done, from 0 to 1.
-    pub fn share(&self) -> f64 {
+    /// The share that is done, from 0 to 1; `None` while it is not known how many steps there are.
+    pub fn share(&self) -> Option<f64> {
         match self.steps {
-            0 => 0.0,
-            steps => (f64::from(self.step) / f64::from(steps)).min(1.0),
+            0 => None,
+            steps => Some((f64::from(self.step) / f64::from(steps)).min(1.0)),
         }
     }
 }
@@ -484,6 +485,28 @@ mod tests {
     fn a_message_survives_the_journey() {
         let sent = probe();
         assert_eq!(Envelope::from_json(&sent.to_json()).unwrap(), sent);
+    }
+
+    #[test]
+    fn how_far_a_run_is_stays_unknown_while_its_steps_are() {
+        let said = |step, steps| AttemptProgress {
+            run: RunRef {
+                job: JobId::generate(),
+                attempt: Attempt::FIRST,
+                run: RunId::generate(),
+            },
+            worker: WorkerRef {
+                worker: "w".parse().unwrap(),
+                boot: BootId::generate(),
+            },
+            phase: "drawing".to_owned(),
+            step,
+            steps,
+            expected_ms: None,
+        };
+        assert_eq!(said(3, 0).share(), None);
+        assert_eq!(said(3, 4).share(), Some(0.75));
+        assert_eq!(said(9, 4).share(), Some(1.0));
     }
 
     #[test]

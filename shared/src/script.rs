@@ -12,6 +12,10 @@ pub const SCENES_MAX: usize = 200;
 pub const TEXT_MAX: usize = 4_000;
 /// Most characters a script may name.
 pub const CHARACTERS_MAX: usize = 50;
+/// Largest script in bytes, as JSON: the story that is made of it adds two prompts to each scene and must fit a message.
+pub const SCRIPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most mistakes that are told at once.
+const MISTAKES_MAX: usize = 100;
 
 /// A script. `docs/script.md` describes it with an example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,7 +102,23 @@ pub fn mistakes(script: &Script) -> Vec<Mistake> {
     for (index, scene) in script.scenes.iter().enumerate().take(SCENES_MAX) {
         check_scene(&format!("scenes[{index}]"), scene, script, &mut found);
     }
+    check_size(script, &mut found);
+    let more = found.len().saturating_sub(MISTAKES_MAX);
+    if more > 0 {
+        found.truncate(MISTAKES_MAX);
+        found.push(Mistake::new("scenes", format!("and {more} more mistakes")));
+    }
     found
+}
+
+fn check_size(script: &Script, found: &mut Vec<Mistake>) {
+    let bytes = serde_json::to_vec(script).map_or(usize::MAX, |json| json.len());
+    if bytes > SCRIPT_BYTES_MAX {
+        let problem = format!(
+            "the script has {bytes} bytes; at most {SCRIPT_BYTES_MAX} fit, shorten its texts"
+        );
+        found.push(Mistake::new("scenes", problem));
+    }
 }
 
 fn check_optional(field: &str, text: Option<&String>, found: &mut Vec<Mistake>) {
@@ -188,16 +208,28 @@ fn check_scene(field: &str, scene: &ScriptScene, script: &Script, found: &mut Ve
     if let Some(seconds) = scene.seconds {
         check_seconds(&format!("{field}.seconds"), seconds, found);
     }
-    for name in &scene.characters {
-        if !script
+    let field = format!("{field}.characters");
+    if scene.characters.len() > CHARACTERS_MAX {
+        let problem = format!(
+            "{} names; at most {CHARACTERS_MAX} fit",
+            scene.characters.len()
+        );
+        found.push(Mistake::new(field, problem));
+        return;
+    }
+    for (index, name) in scene.characters.iter().enumerate() {
+        let shown: String = name.chars().take(80).collect();
+        if scene.characters[..index].contains(name) {
+            let problem = format!("`{shown}` is named twice; keep one");
+            found.push(Mistake::new(&field, problem));
+        } else if !script
             .characters
             .iter()
             .any(|character| character.name == *name)
         {
-            let shown: String = name.chars().take(80).collect();
             let problem =
                 format!("`{shown}` is not among the script's characters; describe it there");
-            found.push(Mistake::new(format!("{field}.characters"), problem));
+            found.push(Mistake::new(&field, problem));
         }
     }
 }
@@ -252,6 +284,72 @@ mod tests {
             mistake.contains("line 2") && mistake.contains("scens"),
             "{mistake}"
         );
+    }
+
+    #[test]
+    fn a_scene_names_each_character_once_and_not_endlessly_many() {
+        let named = |names: &[&str]| Script {
+            title: "t".to_owned(),
+            characters: vec![Character {
+                name: "Ada".to_owned(),
+                description: "an engineer".to_owned(),
+            }],
+            scenes: vec![ScriptScene {
+                action: "x".to_owned(),
+                characters: names.iter().map(|name| (*name).to_owned()).collect(),
+                ..ScriptScene::default()
+            }],
+            ..Script::default()
+        };
+        let told = |script: &Script| -> Vec<String> {
+            mistakes(script).iter().map(ToString::to_string).collect()
+        };
+        assert!(told(&named(&["Ada"])).is_empty());
+        assert_eq!(
+            told(&named(&["Ada", "Ada"])),
+            ["scenes[0].characters: `Ada` is named twice; keep one"]
+        );
+        assert_eq!(
+            told(&named(&["Ada"; 100_000])),
+            ["scenes[0].characters: 100000 names; at most 50 fit"]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_told_up_to_a_number_and_the_rest_counted() {
+        let empty = ScriptScene::default();
+        let script = Script {
+            title: "t".to_owned(),
+            scenes: vec![empty; SCENES_MAX],
+            ..Script::default()
+        };
+        let told = mistakes(&script);
+        assert_eq!(told.len(), MISTAKES_MAX + 1);
+        let last = told.last().map(ToString::to_string);
+        assert_eq!(last.as_deref(), Some("scenes: and 100 more mistakes"));
+    }
+
+    #[test]
+    fn a_script_whose_story_would_fit_no_message_is_refused() {
+        let long = Some("\u{1f3ac}".repeat(TEXT_MAX));
+        let scene = ScriptScene {
+            action: long.clone().unwrap_or_default(),
+            image_prompt: long.clone(),
+            motion_prompt: long,
+            ..ScriptScene::default()
+        };
+        let mut script = Script {
+            title: "t".to_owned(),
+            scenes: vec![scene; SCENES_MAX],
+            ..Script::default()
+        };
+        let told = mistakes(&script);
+        assert!(
+            told.len() == 1 && told[0].problem.contains("at most 4194304 fit"),
+            "{told:?}"
+        );
+        script.scenes.truncate(80);
+        assert_eq!(mistakes(&script), []);
     }
 
     #[test]

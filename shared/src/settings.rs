@@ -38,7 +38,7 @@ pub const SECTIONS: [&str; 7] = [
 const SECRETS: [&str; 1] = ["broker.url"];
 
 /// Defaults of the sections that several programs share.
-const SHARED_DEFAULTS: &str = include_str!("settings/defaults.toml");
+pub(crate) const SHARED_DEFAULTS: &str = include_str!("settings/defaults.toml");
 
 /// The settings of one program.
 pub trait Settings: DeserializeOwned {

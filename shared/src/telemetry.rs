@@ -26,9 +26,9 @@ pub enum TelemetryError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Hold it until the program ends: what is still to be written is written when it goes.
+/// Says that logs are set up. It holds nothing: every line is written when it is logged.
 #[derive(Debug)]
-#[must_use = "what is still to be written is lost without it"]
+#[must_use = "hold it until the program ends: an exporter that has something left to write will be in it"]
 pub struct Guard {}
 
 /// Sends all logs of this process to stderr, coloured on a terminal unless `NO_COLOR` is set.

@@ -3,5 +3,7 @@
 
 mod broker;
 mod command;
+mod commands_over_http;
+mod disk;
 mod film;
 mod storm;

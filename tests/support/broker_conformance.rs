@@ -596,7 +596,7 @@ pub async fn what_is_too_large_is_refused(subject: &Subject) {
     let sized = |bytes| Message::durable(MessageId::generate(), vec![b'x'; bytes]);
     let refused = subject.publish(&queue, sized(MAX_BODY_BYTES + 1)).await;
     assert!(
-        matches!(refused, Err(PublishError::Refused(_))),
+        matches!(refused, Err(PublishError::TooLarge(_))),
         "{refused:?}"
     );
     let long_id = Message {
@@ -605,7 +605,7 @@ pub async fn what_is_too_large_is_refused(subject: &Subject) {
     };
     let refused = subject.publish(&queue, long_id).await;
     assert!(
-        matches!(refused, Err(PublishError::Refused(_))),
+        matches!(refused, Err(PublishError::TooLarge(_))),
         "{refused:?}"
     );
     // Many frames, and headers as long as they may be.

@@ -13,6 +13,8 @@ use crate::reaper::Reaper;
 #[derive(Debug)]
 pub struct Program {
     name: &'static str,
+    /// A command that runs another one, and what of it comes before that one.
+    launcher: Vec<OsString>,
     arguments: Vec<OsString>,
     log: PathBuf,
     child: Option<Child>,
@@ -56,10 +58,49 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
+        Self::launch(Vec::new(), name, label, arguments, logs)
+    }
+
+    /// Starts a program on a disk of its own, of `mebibytes`, that is mounted at `folder` for it and nobody else (Linux).
+    /// Its files are at [`Program::inside`].
+    ///
+    /// # Errors
+    /// If it was not built or does not start.
+    pub fn start_on_a_small_disk<I, S>(
+        (folder, mebibytes): (&Path, u32),
+        name: &'static str,
+        arguments: I,
+        logs: &Path,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        const MOUNT_AND_GO: &str =
+            r#"mount -t tmpfs -o "size=$1m" tmpfs "$2" && shift 2 && exec "$@""#;
+        let words = ["unshare", "--map-root-user", "--mount", "sh", "-c"];
+        let mut launcher: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        launcher.extend([MOUNT_AND_GO.into(), "sh".into()]);
+        launcher.extend([mebibytes.to_string().into(), folder.into()]);
+        Self::launch(launcher, name, name, arguments, logs)
+    }
+
+    fn launch<I, S>(
+        launcher: Vec<OsString>,
+        name: &'static str,
+        label: &str,
+        arguments: I,
+        logs: &Path,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
         let arguments = arguments.into_iter().map(Into::into).collect();
         let log = logs.join(format!("{label}.log"));
         let mut program = Self {
             name,
+            launcher,
             arguments,
             log,
             child: None,
@@ -76,7 +117,10 @@ impl Program {
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = Command::new(path(self.name)?)
+        let mut words = self.launcher.clone();
+        words.push(path(self.name)?.into());
+        let child = Command::new(words.remove(0))
+            .args(words)
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -86,6 +130,16 @@ impl Program {
         self.reaper.watch(&[child.id()])?;
         self.child = Some(child);
         Ok(())
+    }
+
+    /// A path as this program sees it, for us who do not see its disk.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn inside(&self, path: &Path) -> Result<PathBuf> {
+        let id = self.id().context("it does not run")?;
+        let root = PathBuf::from(format!("/proc/{id}/root"));
+        Ok(root.join(path.strip_prefix("/")?))
     }
 
     /// Its process id, if it runs.

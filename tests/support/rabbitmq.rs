@@ -18,6 +18,9 @@ use crate::reaper::Reaper;
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Talks to a running server.
 const CTL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+/// This variable names a program that brings another RabbitMQ along: it is called with one of these paths, or with `epmd`, and with
+/// its arguments, and must become (`exec`) what stands at that path elsewhere, as we kill what we have started.
+const ELSEWHERE: &str = "CALLSHEET_TEST_RABBITMQ";
 /// Longest wait for a server to start, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
@@ -53,7 +56,7 @@ impl RabbitMq {
     /// If it is not installed or does not start; with what it printed.
     pub async fn start() -> Result<Self> {
         ensure!(
-            Path::new(SERVER).exists(),
+            std::env::var_os(ELSEWHERE).is_some() || Path::new(SERVER).exists(),
             "RabbitMQ is not installed ({SERVER} is missing): run `cargo xtask test`, which installs it, or `apt-get install \
              rabbitmq-server`"
         );
@@ -69,7 +72,7 @@ impl RabbitMq {
         };
         write_settings(&folder, ports)?;
         // Erlang's name server, started by us so that it is ours to end.
-        let epmd = Command::new("epmd")
+        let epmd = program("epmd")
             .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -182,7 +185,7 @@ impl RabbitMq {
     /// One of RabbitMQ's scripts, told where everything is.
     fn with_environment(&self, script: &str) -> Command {
         let file = |name: &str| self.folder.join(name);
-        let mut command = Command::new(script);
+        let mut command = program(script);
         command
             .env_clear()
             .env(
@@ -231,6 +234,16 @@ impl Drop for RabbitMq {
             let _ = server.wait();
         }
     }
+}
+
+/// One of RabbitMQ's or Erlang's programs, from wherever the tests are to take them.
+fn program(path: &str) -> Command {
+    let Some(elsewhere) = std::env::var_os(ELSEWHERE) else {
+        return Command::new(path);
+    };
+    let mut command = Command::new(elsewhere);
+    command.arg(path);
+    command
 }
 
 fn write_settings(folder: &Path, ports: Ports) -> Result<()> {

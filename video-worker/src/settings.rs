@@ -40,14 +40,10 @@ impl Settings {
 
 impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
-        let worker = self.worker.problems();
-        let worker = worker
-            .into_iter()
-            .map(|problem| Mistake::new("worker", problem));
         [
             self.broker.mistakes(),
             self.log.mistakes(),
-            worker.collect(),
+            self.worker.mistakes(),
             self.ffmpeg.mistakes(),
         ]
         .concat()

@@ -184,15 +184,19 @@ async fn run_backend(
         biased;
         ended = &mut task => of_backend(ended, granted),
         reason = granted.guard.stop.stopped() => {
-            stop(worker, task, &cancelled).await;
-            of_stop(reason)
+            match (stop(worker, task, &cancelled).await, reason) {
+                (Some(outcome), StopReason::Drained) => End::Succeeded(outcome, granted.granted_at.elapsed()),
+                (_, reason) => of_stop(reason),
+            }
         }
         () = sleep_until(granted.granted_at + granted.attempt.time_limit) => {
-            stop(worker, task, &cancelled).await;
-            End::Failed(Failure::new(
-                FailureKind::TimedOut,
-                format!("ran longer than its limit of {} s", granted.attempt.time_limit.as_secs_f64()),
-            ))
+            match stop(worker, task, &cancelled).await {
+                Some(outcome) => End::Succeeded(outcome, granted.granted_at.elapsed()),
+                None => End::Failed(Failure::new(
+                    FailureKind::TimedOut,
+                    format!("ran longer than its limit of {} s", granted.attempt.time_limit.as_secs_f64()),
+                )),
+            }
         }
     };
     if matches!(&end, End::Failed(failure) if failure.kind != FailureKind::Cancelled) {
@@ -227,22 +231,24 @@ fn of_stop(reason: StopReason) -> End {
     }
 }
 
-/// Tells a backend to stop, and drops it when it takes too long about it.
+/// Tells a backend to stop, and drops it when it takes too long about it. Returns the result if it has one all the same: the
+/// work is paid for.
 async fn stop(
     worker: &Worker,
     mut task: AbortOnDropHandle<Result<Outcome, Failure>>,
     cancelled: &CancellationToken,
-) {
+) -> Option<Outcome> {
     cancelled.cancel();
-    if timeout(worker.config.stop_timeout, &mut task)
-        .await
-        .is_err()
-    {
-        tracing::warn!("a backend did not stop when it was told to; it is dropped");
-        task.abort();
-        // A future that does not even yield cannot be dropped; nobody waits for it.
-        let _ = timeout(DROP_TIMEOUT, task).await;
-    }
+    let ended = match timeout(worker.config.stop_timeout, &mut task).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            tracing::warn!("a backend did not stop when it was told to; it is dropped");
+            task.abort();
+            // A future that does not even yield cannot be dropped; nobody waits for it.
+            timeout(DROP_TIMEOUT, task).await.ok()?
+        }
+    };
+    ended.ok()?.ok()
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {

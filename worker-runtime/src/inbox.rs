@@ -17,31 +17,45 @@ use crate::worker::Worker;
 const PREFETCH: u16 = 128;
 /// Pause before the inbox is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same after the broker refused it.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Reads the inbox for as long as the worker lives, through lost connections. Queues of jobs are open only while it is.
 ///
 /// # Errors
-/// If the broker refuses it.
+/// If the broker refuses it at the start. Later a run may be under way that is worth more than an answer.
 pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
     let queue = Queue::Inbox(worker.me.clone());
     let options = ReadOptions {
         prefetch: PREFETCH,
         priority: 0,
     };
+    let mut was_open = false;
     loop {
+        let mut pause = PAUSE;
         match worker.broker.subscribe(&queue, options).await {
             Ok(mut inbox) => {
+                was_open = true;
                 worker.set(|conditions| conditions.inbox_open = true);
                 read(&worker, inbox.as_mut()).await;
                 worker.set(|conditions| conditions.inbox_open = false);
                 tracing::info!("the inbox has ended; it is opened again");
             }
-            Err(SubscribeError::Refused(why)) => return Err(WorkerError::InboxRefused(why)),
+            Err(SubscribeError::Refused(why)) if !was_open => {
+                return Err(WorkerError::InboxRefused(why));
+            }
+            Err(SubscribeError::Refused(why)) => {
+                tracing::error!(
+                    { fields::REASON } = why,
+                    "the broker refuses the worker's inbox; check the permissions of its user: nothing is taken until then"
+                );
+                pause = REFUSED_PAUSE;
+            }
             Err(error @ SubscribeError::Disconnected(_)) => {
                 tracing::warn!({ fields::ERROR } = %error, "the inbox cannot be opened yet; trying again");
             }
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod host;
 mod inbox;
 mod journal;
 mod offers;
+pub mod program;
 mod progress;
 mod readiness;
 mod report;

@@ -16,6 +16,8 @@ use crate::journal::Journal;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after the broker refused a report: a person has to act first.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Sends reports. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,8 +60,9 @@ impl Reporter {
         let this = self.clone();
         let ended = self.ended.clone();
         let publish = async move {
-            this.publish_until_confirmed(report).await;
-            this.journal.confirmed(run).await;
+            if this.publish_until_confirmed(report).await {
+                this.journal.confirmed(run).await;
+            }
         };
         self.pending
             .spawn(async move { ended.run_until_cancelled(publish).await });
@@ -71,22 +74,31 @@ impl Reporter {
         self.pending.wait().await;
     }
 
-    async fn publish_until_confirmed(&self, mut report: Envelope<ToCoordinator>) {
+    /// Publishes until the broker has it. `false` if it never will, whatever a person does.
+    async fn publish_until_confirmed(&self, mut report: Envelope<ToCoordinator>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             let message = Message::durable(report.message_id, report.to_json());
             match self.broker.publish(&Queue::Reports.into(), message).await {
-                Ok(()) => return,
-                Err(PublishError::Refused(why)) => match refused(&report, &why) {
+                Ok(()) => return true,
+                Err(PublishError::TooLarge(why)) => match too_large(&report, &why) {
                     Some(failed) => report = failed,
                     None => {
                         tracing::error!(
                             { fields::REASON } = why,
-                            "the broker refuses a report; the lease of the run will expire"
+                            "a report is too large for any broker; the lease of the run will expire"
                         );
-                        return;
+                        return false;
                     }
                 },
+                Err(PublishError::Refused(why)) => {
+                    tracing::error!(
+                        { fields::REASON } = why,
+                        "the broker refuses a report; check the permissions of the worker's user and the queue's settings: \
+                         it is published again"
+                    );
+                    tokio::time::sleep(REFUSED_PAUSE).await;
+                }
                 Err(
                     error @ (PublishError::Unknown(_)
                     | PublishError::Unroutable
@@ -102,17 +114,17 @@ impl Reporter {
 }
 
 /// A success that no broker takes, for its size, is a failure: to publish it for ever would help nobody.
-fn refused(report: &Envelope<ToCoordinator>, why: &str) -> Option<Envelope<ToCoordinator>> {
+fn too_large(report: &Envelope<ToCoordinator>, why: &str) -> Option<Envelope<ToCoordinator>> {
     let ToCoordinator::AttemptSucceeded(success) = &report.message else {
         return None;
     };
     tracing::error!(
         { fields::REASON } = why,
-        "the broker refuses the report of a success"
+        "the report of a success is too large for any broker"
     );
     let failure = Failure::new(
         FailureKind::Permanent,
-        format!("the result cannot be reported: the broker refuses the message: {why}"),
+        format!("the result cannot be reported: {why}"),
     );
     let failed = AttemptFailed {
         run: success.run,

@@ -1,6 +1,6 @@
 //! Starts the parts of a worker in order, and stops them in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::fields;
-use shared::ids::BootId;
+use shared::ids::{BootId, RunId};
 use shared::protocol::{ReleaseReason, ToCoordinator, WorkerRef};
 use shared::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +41,10 @@ pub enum WorkerError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Its folder for scratch files cannot be emptied.
-    #[error("cannot empty the scratch folder {folder}")]
+    #[error(
+        "cannot empty the scratch folder {folder}: worker.data_dir must be a folder that this user may write to; otherwise \
+         remove what is in there by hand"
+    )]
     Scratch {
         /// The folder.
         folder: PathBuf,
@@ -113,7 +116,7 @@ pub async fn run(
 
 fn check(backends: &[Arc<dyn Backend>], config: &WorkerConfig) -> Result<Vec<Offer>, WorkerError> {
     let offers = offers::offers(backends);
-    let mut problems = config.problems();
+    let mut problems: Vec<String> = config.mistakes().iter().map(ToString::to_string).collect();
     problems.extend(offers::repeated(&offers).into_iter().map(|(kind, profile)| {
         format!("profile {profile} for {kind} jobs is offered by two backends: name one otherwise")
     }));
@@ -129,12 +132,27 @@ fn check(backends: &[Arc<dyn Backend>], config: &WorkerConfig) -> Result<Vec<Off
 /// Scratch files of an earlier life are of no use: whatever was worth keeping is in the artifact store.
 async fn empty_scratch(config: &WorkerConfig) -> Result<(), WorkerError> {
     let folder = scratch_root(config);
-    match tokio::fs::remove_dir_all(&folder).await {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(WorkerError::Scratch { folder, source })
+    remove_runs(&folder)
+        .await
+        .map_err(|source| WorkerError::Scratch { folder, source })
+}
+
+/// Removes the folders of runs. Whatever else lies there is somebody else's.
+async fn remove_runs(folder: &Path) -> std::io::Result<()> {
+    let mut entries = match tokio::fs::read_dir(folder).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name();
+        let is_of_a_run = name
+            .to_str()
+            .is_some_and(|name| name.parse::<RunId>().is_ok());
+        if is_of_a_run && entry.file_type().await?.is_dir() {
+            tokio::fs::remove_dir_all(entry.path()).await?;
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// Tells the coordinator what an earlier life could not.
@@ -176,8 +194,8 @@ async fn live(worker: &Arc<Worker>, shutdown: CancellationToken) -> Result<(), W
         });
     }
     let result = tokio::select! {
-        () = take_until(worker, &shutdown) => {
-            drain(worker).await;
+        deadline = take_until(worker, &shutdown) => {
+            drain(worker, deadline).await;
             Ok(())
         }
         Some(ended) = services.join_next() => ended.unwrap_or_else(|error| Err(WorkerError::Died(error))),
@@ -186,27 +204,27 @@ async fn live(worker: &Arc<Worker>, shutdown: CancellationToken) -> Result<(), W
     result
 }
 
-/// Takes attempts until it is told to stop, and then hands back what has not begun.
-async fn take_until(worker: &Arc<Worker>, shutdown: &CancellationToken) {
+/// Takes attempts until it is told to stop, and then hands back what has not begun. Returns when everything must be done.
+async fn take_until(worker: &Arc<Worker>, shutdown: &CancellationToken) -> Instant {
+    let deadline = || Instant::now() + worker.config.drain_timeout;
     let mut taps = pin!(tap::serve(Arc::clone(worker)));
     tokio::select! {
-        () = &mut taps => return,
+        () = &mut taps => return deadline(),
         () = shutdown.cancelled() => {}
     }
+    let deadline = deadline();
     tracing::info!({ fields::WORKER_ID } = %worker.me.worker, "drains: takes nothing more");
     worker.set(|conditions| conditions.draining = true);
-    if timeout(worker.config.drain_timeout, taps).await.is_err() {
+    if timeout_at(deadline, taps).await.is_err() {
         tracing::warn!("the broker does not answer; what has not begun comes back when it notices");
     }
+    deadline
 }
 
 /// Waits for what runs, hands back what takes too long, and sees the last reports off.
-async fn drain(worker: &Worker) {
+async fn drain(worker: &Worker, deadline: Instant) {
     worker.attempts.close();
-    if timeout(worker.config.drain_timeout, worker.attempts.wait())
-        .await
-        .is_err()
-    {
+    if timeout_at(deadline, worker.attempts.wait()).await.is_err() {
         worker.runs.stop_all(StopReason::Drained);
         worker.attempts.wait().await;
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::film::Mistake;
 use shared::ids::WorkerId;
 use shared::time::millis;
 
@@ -14,7 +15,6 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Settings of one worker, without those of its backends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct WorkerConfig {
     /// The worker's name: unique among all workers, and the same after a restart.
     pub worker: WorkerId,
@@ -94,6 +94,19 @@ mod defaults {
 }
 
 impl WorkerConfig {
+    /// The names of all settings.
+    pub const KEYS: [&str; 9] = [
+        "worker",
+        "data_dir",
+        "slots",
+        "drain_timeout_ms",
+        "stop_timeout_ms",
+        "ask_interval_ms",
+        "ask_interval_cap_ms",
+        "state_interval_ms",
+        "prepare_interval_ms",
+    ];
+
     /// The defaults, for a worker of that name with that folder.
     pub fn new(worker: WorkerId, data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -109,17 +122,20 @@ impl WorkerConfig {
         }
     }
 
-    /// Everything that makes these settings unusable, each with what would do.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+    /// Everything that makes these settings unusable, by key as `worker.slots`.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        let mut found = |key: &str, problem: String| {
+            mistakes.push(Mistake::new(format!("worker.{key}"), problem));
+        };
         if !(1..=MAX_SLOTS).contains(&self.slots) {
-            problems.push(format!(
-                "slots = {}: 1 to {MAX_SLOTS} are possible",
-                self.slots
-            ));
+            found(
+                "slots",
+                format!("{} is not possible; 1 to {MAX_SLOTS} are", self.slots),
+            );
         }
         if self.data_dir.as_os_str().is_empty() {
-            problems.push("data_dir is empty: name a folder".to_owned());
+            found("data_dir", "it is empty; name a folder".to_owned());
         }
         let pauses = [
             ("ask_interval_ms", self.ask_interval),
@@ -127,16 +143,17 @@ impl WorkerConfig {
             ("prepare_interval_ms", self.prepare_interval),
         ];
         for (key, _) in pauses.iter().filter(|(_, pause)| *pause < MIN_PAUSE) {
-            problems.push(format!(
-                "{key} is too short: at least {} is possible",
-                MIN_PAUSE.as_millis()
-            ));
+            let least = MIN_PAUSE.as_millis();
+            found(
+                key,
+                format!("it is too short; at least {least} is possible"),
+            );
         }
         if self.ask_interval_cap < self.ask_interval {
-            problems
-                .push("ask_interval_cap_ms is shorter than ask_interval_ms: raise it".to_owned());
+            let problem = "it is shorter than ask_interval_ms; raise it";
+            found("ask_interval_cap_ms", problem.to_owned());
         }
-        problems
+        mistakes
     }
 
     /// What is possible but risky, each with the reason.
@@ -173,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_defaults_have_no_problems_and_raise_no_warnings() {
-        assert_eq!(config().problems(), Vec::<String>::new());
+        assert_eq!(config().mistakes(), []);
         assert_eq!(config().warnings(), Vec::<String>::new());
     }
 
@@ -187,10 +204,45 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
-        let json = r#"{"worker": "studio-3", "data_dir": "data", "slot": 2}"#;
-        let error = serde_json::from_str::<WorkerConfig>(json).unwrap_err();
-        assert!(error.to_string().contains("slot"), "{error}");
+    fn every_setting_has_its_name_in_the_list() {
+        let json = serde_json::to_value(config()).unwrap();
+        let mut names: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+        let mut listed = WorkerConfig::KEYS.map(str::to_owned).to_vec();
+        names.sort();
+        listed.sort();
+        assert_eq!(names, listed);
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Program {
+        worker: WorkerConfig,
+    }
+
+    impl shared::settings::Settings for Program {
+        fn mistakes(&self) -> Vec<Mistake> {
+            self.worker.mistakes()
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_told_with_its_origin_and_beside_every_other_mistake() {
+        let defaults = "[worker]\nworker = \"w\"\ndata_dir = \"data\"\n";
+        let variable = ("CALLSHEET__WORKER__SLOTT".into(), "2".into());
+        let error = shared::settings::load::<Program>(
+            defaults,
+            None,
+            [variable],
+            [("worker.slots", "0".to_owned())],
+        )
+        .unwrap_err()
+        .to_string();
+        for said in [
+            "worker.slott: there is no such setting",
+            "CALLSHEET__WORKER__SLOTT",
+            "worker.slots: 0 is not possible",
+        ] {
+            assert!(error.contains(said), "{said}: {error}");
+        }
     }
 
     #[test]
@@ -202,7 +254,7 @@ mod tests {
             prepare_interval: Duration::ZERO,
             ..config()
         };
-        let problems = bad.problems();
+        let problems = bad.mistakes();
         for key in [
             "slots",
             "data_dir",
@@ -210,7 +262,9 @@ mod tests {
             "prepare_interval_ms",
         ] {
             assert!(
-                problems.iter().any(|problem| problem.contains(key)),
+                problems
+                    .iter()
+                    .any(|problem| problem.field == format!("worker.{key}")),
                 "{key}: {problems:?}"
             );
         }
@@ -223,7 +277,7 @@ mod tests {
             stop_timeout: Duration::from_secs(60),
             ..config()
         };
-        assert_eq!(risky.problems(), Vec::<String>::new());
+        assert_eq!(risky.mistakes(), []);
         assert_eq!(risky.warnings().len(), 2, "{:?}", risky.warnings());
     }
 }

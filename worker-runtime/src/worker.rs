@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use shared::artifacts::ArtifactStore;
-use shared::broker::{Address, Delivery, Message, Queue, SharedBroker};
+use shared::broker::{Delivery, Message, Queue, SharedBroker, park};
 use shared::fields;
 use shared::ids::{ProfileName, StoreId};
 use shared::job::JobKind;
@@ -23,9 +23,6 @@ use crate::report::Reporter;
 use crate::runs::Runs;
 use crate::settings::WorkerConfig;
 use crate::slots::{Slot, Slots};
-
-/// The header of a parked message that says why it is there.
-const REASON_HEADER: &str = "x-callsheet-reason";
 
 /// One running worker.
 #[derive(Debug)]
@@ -136,30 +133,7 @@ impl Worker {
 
     /// Puts a message that cannot be read where a person finds it.
     pub(crate) async fn park(&self, delivery: Delivery, reason: &str) {
-        let reason: String = reason.chars().take(1000).collect();
-        tracing::warn!(
-            { fields::MESSAGE_ID } = delivery.message.id,
-            { fields::REASON } = reason,
-            "parked a message that cannot be read"
-        );
-        let parked = Message {
-            durable: true,
-            correlation_id: None,
-            reply_to: None,
-            ..delivery.message.clone()
-        }
-        .with_header(REASON_HEADER, reason);
-        match self
-            .broker
-            .publish(&Address::Queue(Queue::Parked), parked)
-            .await
-        {
-            Ok(()) => delivery.ack().await,
-            Err(error) => {
-                tracing::warn!({ fields::ERROR } = %error, "the message could not be parked; it goes back to its queue");
-                delivery.requeue().await
-            }
-        };
+        park(&self.broker, Queue::Parked, delivery, reason).await;
     }
 
     pub(crate) fn scratch_root(&self) -> PathBuf {

@@ -33,14 +33,20 @@ pub(crate) const RABBITMQ: Program = Program {
 /// Python's AMQP client, with which the tests run the example of another language.
 pub(crate) const PIKA: Program = Program {
     package: "python3-pika",
-    elsewhere: "Python 3 with pika (`python3 -m pip install pika`)",
-    // Debian's package is for Debian's Python, which need not be the first one on the PATH.
-    is_there: || {
-        ["python3", "/usr/bin/python3"]
-            .iter()
-            .any(|python| runs(python, &["-c", "import pika"]))
-    },
+    elsewhere: "Python 3 with pika (`python3 -m pip install pika`, and by /usr/bin/python3 if there is one)",
+    is_there: || runs(python(), &["-c", "import pika"]),
 };
+
+/// The interpreter that the tests use, by their rule: the distribution's own, which need not be the first one on the PATH, as
+/// it is the one that the package manager gives pika to.
+fn python() -> &'static str {
+    let own = "/usr/bin/python3";
+    if Path::new(own).exists() {
+        own
+    } else {
+        "python3"
+    }
+}
 
 /// Installs what is missing with apt on Debian and Ubuntu. Elsewhere says what to install.
 pub(crate) fn need(programs: &[Program]) -> Outcome {

@@ -4,19 +4,20 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
-use shared::api::{FilmStatus, FilmView};
+use shared::api::FilmStatus;
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, MessageId};
 use shared::shutdown::shutdown_on_signals;
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
+use crate::again::Again;
 use crate::all_in_one::AllInOne;
 use crate::cli::{Coordinator, DataDir};
 use crate::client::Client;
 use crate::error::CommandError;
 use crate::film_args::FilmArgs;
-use crate::follow::{follow, reasons};
+use crate::follow::follow;
 use crate::report::Report;
 use crate::save::Destination;
 use crate::{Context, term};
@@ -33,10 +34,10 @@ pub(crate) struct Film {
 
     /// Where the film goes: a file ending in .mp4, or a folder [default: named after the title, here]
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
     /// Go on with a film that was interrupted; a failed one gets new tries
-    #[arg(long, value_name = "ID", conflicts_with_all = ["premise", "script", "scenes", "seconds", "size", "fps", "seed", "title"])]
+    #[arg(long, value_name = "ID", conflicts_with = "FilmArgs")]
     resume: Option<FilmId>,
 
     /// Print each event as a line of JSON; the last line tells how it ended
@@ -58,7 +59,15 @@ const AFTER: &str = "Examples:
   callsheet film --resume 0199c1a4-7a3e-7b52-8d5f-3f6f2c7b9a10
   callsheet film \"A fox\" --coordinator http://studio:7420
 
-Nothing is overwritten: if the file is there, another name is chosen and told.";
+Nothing is overwritten: if the file is there, another name is chosen and told.
+
+With --json the last line is one of
+  {\"event\":\"film_completed\",\"film\":ID,\"path\":FILE,\"scenes\":N}   and \"fallbacks\":[...] if not all is as asked for
+  {\"event\":\"film_failed\",\"film\":ID,\"reasons\":[...]}
+  {\"event\":\"film_cancelled\",\"film\":ID}
+  {\"event\":\"film_stopped\",\"film\":ID,\"reason\":TEXT}   it has not failed: --resume ID goes on, or fetches it
+  {\"event\":\"interrupted\",\"film\":ID}
+and there is none if no film was accepted.";
 
 impl Film {
     /// Makes it.
@@ -74,6 +83,7 @@ impl Film {
             order,
             destination,
             report,
+            again: context.again.clone(),
             film: None,
         };
         let is_here = context.settings.client.coordinator.is_none();
@@ -89,7 +99,7 @@ impl Film {
             path: Some(path), ..
         }) = &made
         {
-            term::say(&path.display().to_string());
+            term::say(path);
         }
         made.map(drop)
     }
@@ -107,6 +117,7 @@ struct Shoot {
     order: Order,
     destination: Destination,
     report: Box<dyn Report>,
+    again: Again,
     /// The film, as soon as it is known.
     film: Option<FilmId>,
 }
@@ -176,28 +187,38 @@ impl Shoot {
         };
         self.film = Some(film);
         let view = follow(client, film, self.report.as_mut()).await?;
-        let scenes = ended(&view, &format!("callsheet film --resume {film}"))?;
+        let completed = Ending::completed(&view, &self.again.resume(film))?;
         let title = view.summary.title.as_deref().unwrap_or_default();
         let path = self.destination.save(client, film, title).await?;
-        Ok(Ending::Completed {
-            film,
-            path: Some(path),
-            scenes,
-        })
+        Ok(completed.at(&path))
     }
 
     /// Says what to type next.
     fn explain(&self, error: CommandError, is_here: bool) -> CommandError {
+        let stopped = |error: CommandError, hint| CommandError::Stopped {
+            source: Box::new(error),
+            hint,
+        };
         match (error, self.film) {
-            (CommandError::Interrupted(_), Some(film)) => CommandError::Interrupted(match is_here {
-                true => format!("interrupted; go on with: callsheet film --resume {film}"),
-                false => format!("film {film} goes on there; fetch it with the same --coordinator and --resume {film}"),
-            }),
-            (CommandError::AllInOne(source), Some(film)) => CommandError::Held { film, source },
             (CommandError::Client(error), _) if error.is_not_found() => CommandError::Usage(match is_here {
                 true => "there is no such film in this data folder; name the one it was begun in with --data-dir".to_owned(),
                 false => "there is no such film at this coordinator; if it was begun without one, leave --coordinator out".to_owned(),
             }),
+            (CommandError::Interrupted(_), Some(film)) => {
+                let resume = self.again.resume(film);
+                CommandError::Interrupted(match is_here {
+                    true => format!("interrupted; go on with: {resume}"),
+                    false => format!("interrupted; the film goes on there, fetch it with: {resume}"),
+                })
+            }
+            (error @ CommandError::Save(_), Some(film)) => {
+                let elsewhere = self.again.resume_elsewhere(film);
+                stopped(error, format!("The film is made and kept. Write it elsewhere with: {elsewhere}"))
+            }
+            (error @ (CommandError::AllInOne(_) | CommandError::Client(_)), Some(film)) => {
+                let resume = self.again.resume(film);
+                stopped(error, format!("When that is put right, go on with: {resume}"))
+            }
             (error, _) => error,
         }
     }
@@ -212,114 +233,4 @@ async fn unless_stopped(
     stop.run_until_cancelled(made)
         .await
         .unwrap_or_else(|| Err(interrupted()))
-}
-
-/// The number of scenes of a completed film; otherwise why it is none.
-pub(super) fn ended(film: &FilmView, again: &str) -> Result<usize, CommandError> {
-    match film.summary.status {
-        FilmStatus::Completed => Ok(film.scenes.len()),
-        FilmStatus::Cancelled => Err(CommandError::FilmCancelled(film.summary.id)),
-        FilmStatus::Failed | FilmStatus::Running => Err(CommandError::FilmFailed {
-            film: film.summary.id,
-            reasons: reasons(film),
-            again: again.to_owned(),
-        }),
-    }
-}
-
-/// The last line for programs.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(super) enum Ending {
-    /// The film is there.
-    #[serde(rename = "film_completed")]
-    Completed {
-        film: FilmId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        path: Option<PathBuf>,
-        scenes: usize,
-    },
-    /// It is not, and will not be by itself.
-    #[serde(rename = "film_failed")]
-    Failed { film: FilmId, reasons: Vec<String> },
-    /// Someone cancelled it.
-    #[serde(rename = "film_cancelled")]
-    Cancelled { film: FilmId },
-    /// Someone pressed Ctrl-C.
-    Interrupted { film: FilmId },
-}
-
-impl Ending {
-    /// How it ended.
-    pub(super) fn of(film: FilmId, made: &Result<Self, CommandError>) -> Self {
-        match made {
-            Ok(Self::Completed { film, path, scenes }) => Self::Completed {
-                film: *film,
-                path: path.clone(),
-                scenes: *scenes,
-            },
-            Err(CommandError::FilmCancelled(film)) | Ok(Self::Cancelled { film }) => {
-                Self::Cancelled { film: *film }
-            }
-            Err(CommandError::Interrupted(_)) | Ok(Self::Interrupted { .. }) => {
-                Self::Interrupted { film }
-            }
-            Err(CommandError::FilmFailed { reasons, .. }) | Ok(Self::Failed { reasons, .. }) => {
-                Self::Failed {
-                    film,
-                    reasons: reasons.clone(),
-                }
-            }
-            Err(error) => Self::Failed {
-                film,
-                reasons: vec![error.message()],
-            },
-        }
-    }
-
-    /// Prints it.
-    pub(super) fn say(&self) {
-        term::say_json(self);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(made: &Result<Ending, CommandError>) -> String {
-        serde_json::to_string(&Ending::of(FilmId::from_u128(1), made)).unwrap()
-    }
-
-    #[test]
-    fn the_last_line_is_the_one_that_was_promised() {
-        let film = FilmId::from_u128(1);
-        let id = "00000000-0000-0000-0000-000000000001";
-        let done = Ending::Completed {
-            film,
-            path: Some("storm.mp4".into()),
-            scenes: 6,
-        };
-        assert_eq!(
-            shown(&Ok(done)),
-            format!(r#"{{"event":"film_completed","film":"{id}","path":"storm.mp4","scenes":6}}"#)
-        );
-        let failed = CommandError::FilmFailed {
-            film,
-            reasons: vec!["scene 3: blank".to_owned()],
-            again: String::new(),
-        };
-        assert_eq!(
-            shown(&Err(failed)),
-            format!(r#"{{"event":"film_failed","film":"{id}","reasons":["scene 3: blank"]}}"#)
-        );
-        assert_eq!(
-            shown(&Err(CommandError::Interrupted(String::new()))),
-            format!(r#"{{"event":"interrupted","film":"{id}"}}"#)
-        );
-        assert_eq!(
-            shown(&Err(CommandError::FilmCancelled(film))),
-            format!(r#"{{"event":"film_cancelled","film":"{id}"}}"#)
-        );
-    }
 }

@@ -38,9 +38,9 @@ impl List {
             return Ok(());
         }
         if list.films.is_empty() {
-            term::say(
-                "no films yet; make one with: callsheet submit \"A lighthouse keeper befriends a storm\"",
-            );
+            let premise = "A lighthouse keeper befriends a storm";
+            let submit = context.again.line("submit", &[premise]);
+            term::say(&format!("no films yet; make one with: {submit}"));
             return Ok(());
         }
         let head = ["FILM", "STATUS", "JOBS", "ACCEPTED", "TITLE"]
@@ -49,7 +49,10 @@ impl List {
         let rows = std::iter::once(head).chain(list.films.iter().map(row));
         term::say(&table(&rows.collect::<Vec<_>>()));
         if let Some(next) = list.next {
-            term::say(&format!("older films: callsheet list --before {next}"));
+            let (limit, next) = (self.limit.to_string(), next.to_string());
+            let flags = ["--limit", &limit, "--before", &next];
+            let older = context.again.line("list", &flags);
+            term::say(&format!("older films: {older}"));
         }
         Ok(())
     }

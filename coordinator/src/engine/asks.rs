@@ -1,7 +1,9 @@
 //! What people and submitters ask for.
 
+use std::sync::Arc;
+
 use shared::api::{FilmStatus, Happening, SubmitAnswer};
-use shared::broker::Delivery;
+use shared::broker::{Delivery, Queue};
 use shared::film::{FilmRequest, Mistake, SEED_MAX};
 use shared::ids::{FilmId, JobId};
 use shared::job::JobStatus;
@@ -44,7 +46,7 @@ impl Engine {
                 after.reply(reply, answer);
             }
             Ask::DeleteFilm { film, reply } => {
-                let answer = self.delete_film(rows, film).await?;
+                let answer = self.delete_film(rows, film, after).await?;
                 after.reply(reply, answer);
             }
             Ask::PauseWorker {
@@ -78,14 +80,23 @@ impl Engine {
         let message = &delivery.message;
         let key = SubmissionKey::Amqp(message.id.clone());
         let (reply_to, correlation_id) = (message.reply_to.clone(), message.correlation_id.clone());
+        // It is settled whatever becomes of it: so it must be noted first.
         after.deliveries.push(delivery);
         let answer = match self.submit(rows, request, Some(&key), after).await? {
             Ok(submitted) => SubmitAnswer::Accepted {
                 film: submitted.film,
             },
-            Err(error) => SubmitAnswer::Mistaken {
-                mistakes: vec![Mistake::new("message_id", error.to_string())],
-            },
+            Err(error) => {
+                let mistake = Mistake::new("message_id", error.to_string());
+                let refused = after
+                    .deliveries
+                    .pop()
+                    .map(|delivery| (Queue::RejectedSubmissions, delivery, mistake.to_string()));
+                after.parked.extend(refused);
+                SubmitAnswer::Mistaken {
+                    mistakes: vec![mistake],
+                }
+            }
         };
         if let Some(to) = reply_to {
             after
@@ -135,6 +146,8 @@ impl Engine {
             created_at: Timestamp::now(),
         };
         rows.insert_film(&film, key.as_deref(), &asked).await?;
+        let film = Arc::new(film);
+        after.films.insert(id, Arc::clone(&film));
         tracing::info!(film.id = %id, "film accepted");
         self.tell(rows, id, Happening::FilmAccepted, after).await?;
         for job in plan::first_jobs(&film, &mut JobId::generate) {
@@ -184,7 +197,7 @@ impl Engine {
         }
         let failed: Vec<_> = jobs
             .into_iter()
-            .filter(|job| job.status() == JobStatus::Failed)
+            .filter(|job| can_be_retried(job.status()))
             .collect();
         if failed.is_empty() {
             return Ok(Err(AskError::Conflict(
@@ -205,7 +218,7 @@ impl Engine {
     ) -> Result<Result<(), AskError>, StoreError> {
         match rows.job(id).await? {
             None => Ok(Err(AskError::NotFound(format!("job {id}")))),
-            Some(job) if matches!(job.status(), JobStatus::Failed | JobStatus::Retryable) => {
+            Some(job) if can_be_retried(job.status()) => {
                 self.happen(rows, job, Event::RetryRequested, after).await?;
                 Ok(Ok(()))
             }
@@ -220,6 +233,7 @@ impl Engine {
         &mut self,
         rows: &mut Rows<'_>,
         film: FilmId,
+        after: &mut After,
     ) -> Result<Result<(), AskError>, StoreError> {
         let jobs = rows.jobs_of(film).await?;
         if jobs.is_empty() {
@@ -231,9 +245,16 @@ impl Engine {
             )));
         }
         rows.delete_film(film).await?;
+        after.films.remove(&film);
+        after.dispatches.remove(&film);
         tracing::info!(film.id = %film, "film deleted");
         Ok(Ok(()))
     }
+}
+
+/// Whether new tries help it: it has failed, or waits for its next try, which then comes at once.
+const fn can_be_retried(status: JobStatus) -> bool {
+    matches!(status, JobStatus::Failed | JobStatus::Retryable)
 }
 
 fn no_film(film: FilmId) -> AskError {

@@ -1,8 +1,12 @@
 //! What is due by the clock.
 
+use std::collections::HashSet;
+
 use shared::broker::Queue;
+use shared::ids::JobId;
 use shared::protocol::{Backlog, BacklogHints, Probe, ToCoordinator, ToWorker};
 use shared::time::Timestamp;
+use tokio::time::Instant;
 
 use super::{After, Engine};
 use crate::core::decide::Event;
@@ -22,24 +26,57 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let now = Timestamp::now();
         for id in rows.retries_due(now, AT_ONCE).await? {
-            if let Some(job) = rows.job(id).await? {
-                self.happen(rows, job, Event::RetryDue, after).await?;
-            }
+            let mark = self.mark(rows, after).await?;
+            let done = self.happen_to(rows, id, Event::RetryDue, after).await;
+            self.keep_or_undo(rows, after, mark, done, &format!("the retry of job {id}"))
+                .await?;
         }
         if let Some(number) = self.shared.live().leases.probe_due(now) {
             after.outgoing.push(self.probe(number));
         }
         if *self.shared.is_reader.borrow() {
-            for (film, job) in rows.dispatches_due(AT_ONCE).await? {
-                if !self.dispatching.contains(&job) {
-                    let due = after.dispatches.entry(film).or_default();
-                    if !due.contains(&job) {
-                        due.push(job);
-                    }
-                }
+            self.dispatch_due(rows, after).await?;
+        }
+        Ok(())
+    }
+
+    /// Those that the broker would not take have their pauses, and do not stand in the way of the others.
+    async fn dispatch_due(
+        &mut self,
+        rows: &mut Rows<'_>,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        let passed_over = self.refused.len() + self.dispatching.len();
+        let limit = AT_ONCE.saturating_add(u32::try_from(passed_over).unwrap_or(u32::MAX));
+        let found = rows.dispatches_due(limit).await?;
+        if found.len() < limit as usize {
+            let due: HashSet<JobId> = found.iter().map(|(_, job)| *job).collect();
+            let dispatching = &self.dispatching;
+            self.refused
+                .retain(|job| due.contains(&job) || dispatching.contains(&job));
+        }
+        let now = Instant::now();
+        for (film, job) in found {
+            if !self.dispatching.contains(&job) && !self.refused.is_early(job, now) {
+                let due = after.dispatches.entry(film).or_default();
+                due.entry(job).or_insert(None);
             }
         }
         Ok(())
+    }
+
+    /// Lets something happen to a job, if there is such a job.
+    pub(super) async fn happen_to(
+        &mut self,
+        rows: &mut Rows<'_>,
+        id: JobId,
+        event: Event,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        match rows.job(id).await? {
+            Some(job) => self.happen(rows, job, event, after).await,
+            None => Ok(()),
+        }
     }
 
     fn probe(&self, number: u64) -> Outgoing {

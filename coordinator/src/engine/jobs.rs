@@ -1,13 +1,15 @@
 //! One event of one job, and what follows for its film.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use shared::api::{FilmEvent, Happening};
 use shared::broker::Queue;
 use shared::ids::{FilmId, JobId};
-use shared::job::Product;
+use shared::job::{JobStatus, Product};
 use shared::protocol::{RunAttempt, ToWorker};
 use shared::time::Timestamp;
+use tokio::time::Instant;
 
 use super::{After, Engine};
 use crate::core::decide::{Decision, Effect, Event, decide};
@@ -15,7 +17,7 @@ use crate::core::job::Job;
 use crate::core::plan::{self, Film};
 use crate::effects;
 use crate::outbox::{Outgoing, Purpose};
-use crate::store::{DispatchMark, Rows, StoreError};
+use crate::store::{Dispatch, DispatchMark, Rows, StoreError};
 use crate::views;
 
 impl Engine {
@@ -60,13 +62,15 @@ impl Engine {
         let is_dispatched = effects.contains(&Effect::Dispatch);
         let mark = match (is_dispatched, job.status()) {
             (true, _) => DispatchMark::Due,
-            (false, shared::job::JobStatus::Queued) => DispatchMark::Keep,
+            (false, JobStatus::Queued) => DispatchMark::Keep,
             (false, _) => DispatchMark::NotDue,
         };
         rows.put_job(job, mark).await?;
         after.changed(job);
         if is_dispatched {
-            after.dispatches.entry(job.film).or_default().push(job.id);
+            after.due(job);
+        } else {
+            after.still_due(job);
         }
         if views::is_visible(before, job) {
             tracing::info!(
@@ -94,7 +98,7 @@ impl Engine {
         after: &mut After,
     ) -> Result<Vec<(Job, Event)>, StoreError> {
         if let Some(Product::Story { story }) = done.completion().map(|done| &done.outcome.product)
-            && let Some(film) = rows.film(done.film).await?
+            && let Some(film) = self.film(rows, done.film, after).await?
         {
             rows.set_title(film.id, &story.title).await?;
             for job in plan::jobs_of_story(&film, story, &mut JobId::generate) {
@@ -131,7 +135,7 @@ impl Engine {
         after: &mut After,
     ) -> Result<(), StoreError> {
         // A cancelled film is told once, by whoever cancels its jobs.
-        if job.status() == shared::job::JobStatus::Cancelled {
+        if job.status() == JobStatus::Cancelled {
             return Ok(());
         }
         let jobs = rows.jobs_of(job.film).await?;
@@ -183,21 +187,63 @@ impl Engine {
             after.dispatches.clear();
             return Ok(());
         }
-        for (film, ids) in std::mem::take(&mut after.dispatches) {
-            let Some(film) = rows.film(film).await? else {
-                continue;
-            };
-            let jobs = rows.jobs_of(film.id).await?;
-            for job in jobs
-                .iter()
-                .filter(|job| ids.contains(&job.id) && !self.dispatching.contains(&job.id))
-            {
-                if job.status() == shared::job::JobStatus::Queued {
-                    after.outgoing.extend(self.attempt_of(&film, &jobs, job));
+        for (film, mut due) in std::mem::take(&mut after.dispatches) {
+            due.retain(|job, _| !self.dispatching.contains(job));
+            match self.prepare(rows, film, &due, after).await {
+                Err(error) if error.is_unreadable() => {
+                    tracing::error!(
+                        film.id = %film, error = shared::failure::chain(&error),
+                        "an attempt cannot be made from the store; it is tried again later"
+                    );
+                    for job in due.into_keys() {
+                        self.refused.note(job, Instant::now());
+                    }
                 }
+                done => done?,
             }
         }
         Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        rows: &mut Rows<'_>,
+        film: FilmId,
+        due: &BTreeMap<JobId, Option<Job>>,
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let Some(film) = self.film(rows, film, after).await? else {
+            return Ok(());
+        };
+        let carried: Option<Vec<Job>> = due.values().cloned().collect();
+        let jobs = match carried {
+            Some(jobs) => jobs,
+            None => rows.jobs_of(film.id).await?,
+        };
+        for job in jobs.iter().filter(|job| due.contains_key(&job.id)) {
+            if job.status() == JobStatus::Queued {
+                after.outgoing.extend(self.attempt_of(&film, &jobs, job));
+            }
+        }
+        Ok(())
+    }
+
+    /// A film, read at most once in a transaction.
+    pub(super) async fn film(
+        &self,
+        rows: &mut Rows<'_>,
+        id: FilmId,
+        after: &mut After,
+    ) -> Result<Option<Arc<Film>>, StoreError> {
+        if let Some(film) = after.films.get(&id) {
+            return Ok(Some(Arc::clone(film)));
+        }
+        let film = rows.film(id).await?.map(Arc::new);
+        after.films.extend(film.clone().map(|film| (id, film)));
+        Ok(film)
     }
 
     fn attempt_of(&self, film: &Film, jobs: &[Job], job: &Job) -> Option<Outgoing> {
@@ -221,7 +267,10 @@ impl Engine {
                 self.shared.reader.id(),
                 ToWorker::RunAttempt(Box::new(attempt)),
             ),
-            purpose: Purpose::Dispatch(job.id),
+            purpose: Purpose::Dispatch(Dispatch {
+                job: job.id,
+                queued_at: job.queued_at,
+            }),
         })
     }
 }

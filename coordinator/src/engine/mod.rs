@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use shared::artifacts::ArtifactStore;
-use shared::broker::Delivery;
+use shared::broker::{Delivery, PublishError};
 use shared::failure::Failure;
 use shared::film::FilmRequest;
 use shared::ids::{BootId, FilmId, JobId, StoreId, WorkerId};
 use shared::protocol::ToCoordinator;
 use shared::time::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{AskError, Numbered, SubmissionKey, Submitted};
@@ -23,15 +24,19 @@ use crate::effects;
 use crate::live::Live;
 use crate::outbox::{Outgoing, Purpose};
 use crate::settings::CoordinatorSettings;
-use crate::store::{Reader, Rows, StoreError, Writer};
+use crate::store::{Dispatch, Reader, Rows, StoreError, Writer};
 
 mod after;
 mod asks;
 mod due;
 mod jobs;
 mod reports;
+mod settle;
+mod trouble;
 
-use after::{After, Known};
+use after::{After, Known, Mark};
+pub(crate) use settle::{Settling, run as settle};
+use trouble::{Pauses, subject};
 
 /// Most inputs in one transaction.
 const BATCH: usize = 256;
@@ -52,8 +57,11 @@ pub(crate) enum Input {
     },
     /// Somebody asks for something.
     Ask(Ask),
-    /// An attempt was published, or (`at` is none) could not be.
-    Dispatched { job: JobId, at: Option<Timestamp> },
+    /// An attempt was published then, or could not be.
+    Dispatched {
+        dispatch: Dispatch,
+        out: Result<Timestamp, PublishError>,
+    },
     /// A probe did not get out.
     ProbeLost(u64),
     /// Look what is due.
@@ -110,6 +118,8 @@ pub(crate) struct Shared {
     pub(crate) is_reader: Arc<watch::Sender<bool>>,
     /// Whether submissions over the broker are read.
     pub(crate) is_open: Arc<watch::Sender<bool>>,
+    /// Why nothing can be stored at present.
+    pub(crate) trouble: Arc<watch::Sender<Option<String>>>,
 }
 
 impl Shared {
@@ -125,12 +135,27 @@ pub(crate) struct Engine {
     shared: Shared,
     policy: Policy,
     outbox: mpsc::UnboundedSender<Outgoing>,
+    settling: mpsc::UnboundedSender<Settling>,
     /// Jobs whose attempt is on its way out, so that a tick does not send it twice.
     dispatching: HashSet<JobId>,
+    /// Attempts that are out, and when: written down with the next transaction, and not worth one of their own. With a crash
+    /// before that they are published once more, which the grant makes harmless.
+    dispatched: Vec<(Dispatch, Timestamp)>,
+    /// Jobs whose attempt the broker would not take, and when it is tried again.
+    refused: Pauses,
+    /// Whether the store was found to hold a row that cannot be read: from then on each input is undone by itself if it needs
+    /// that row, and the others go on.
+    is_careful: bool,
+    /// Pause before the store is tried again; it grows until something was stored.
+    pause: Duration,
 }
 
 impl Engine {
-    pub(crate) fn new(shared: Shared, outbox: mpsc::UnboundedSender<Outgoing>) -> Self {
+    pub(crate) fn new(
+        shared: Shared,
+        outbox: mpsc::UnboundedSender<Outgoing>,
+        settling: mpsc::UnboundedSender<Settling>,
+    ) -> Self {
         let policy = Policy {
             retry: shared.settings.retry.clone(),
         };
@@ -138,7 +163,12 @@ impl Engine {
             shared,
             policy,
             outbox,
+            settling,
             dispatching: HashSet::new(),
+            dispatched: Vec::new(),
+            refused: Pauses::default(),
+            is_careful: false,
+            pause: trouble::FIRST_PAUSE,
         }
     }
 
@@ -159,17 +189,27 @@ impl Engine {
                 }
                 taken = inputs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
             }
+            batch.retain(|input| !self.noted(input));
+            if batch.is_empty() {
+                continue;
+            }
             let mut after = After::default();
             match self.store(&mut writer, &mut batch, &mut after).await {
-                Ok(()) => after.carry_out(&mut self).await,
-                Err(error) => {
-                    let chain = shared::failure::chain(&error);
+                Ok(()) => {
+                    self.pause = trouble::FIRST_PAUSE;
+                    after.carry_out(&mut self);
+                }
+                Err(error) if error.is_unreadable() && !self.is_careful => {
                     tracing::error!(
-                        error = chain,
-                        "nothing can be stored (is the disk full?); trying again"
+                        error = shared::failure::chain(&error),
+                        "the store holds something that cannot be read: what needs it is put aside from now on"
                     );
-                    after.give_up().await;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.is_careful = true;
+                    self.settle(Settling::Requeue(after.into_deliveries()));
+                }
+                Err(error) => {
+                    self.wait_for_store(&mut writer, &mut inputs, after, error, &last_call)
+                        .await;
                 }
             }
         }
@@ -178,6 +218,35 @@ impl Engine {
                 error = shared::failure::chain(&error),
                 "the database was not closed in order"
             );
+        }
+    }
+
+    /// Takes note of what needs no answer and no transaction of its own.
+    fn noted(&mut self, input: &Input) -> bool {
+        match input {
+            Input::Dispatched { dispatch, out } => {
+                self.dispatching.remove(&dispatch.job);
+                match out {
+                    Ok(at) => {
+                        self.refused.forget(dispatch.job);
+                        self.dispatched.push((*dispatch, *at));
+                    }
+                    // Publishing waits for the connection by itself.
+                    Err(PublishError::Unknown(_)) => {}
+                    Err(_) => self.refused.note(dispatch.job, Instant::now()),
+                }
+                true
+            }
+            Input::ProbeLost(number) => {
+                self.shared.live().leases.probe_lost(*number);
+                true
+            }
+            Input::Report { .. }
+            | Input::Submission { .. }
+            | Input::Ask(_)
+            | Input::Tick
+            | Input::Sweep
+            | Input::Hint => false,
         }
     }
 
@@ -201,11 +270,21 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let mut transaction = writer.begin().await?;
         let mut rows = Rows(&mut transaction);
+        // First, so that no tick takes for due what is out already.
+        for (dispatch, at) in &self.dispatched {
+            rows.mark_dispatched(dispatch, *at).await?;
+        }
         for input in inputs {
-            self.apply(&mut rows, input, after).await?;
+            let subject = self.is_careful.then(|| subject(&input));
+            let mark = self.mark(&mut rows, after).await?;
+            let done = self.apply(&mut rows, input, after).await;
+            self.keep_or_undo(&mut rows, after, mark, done, &subject.unwrap_or_default())
+                .await?;
         }
         self.prepare_dispatches(&mut rows, after).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        self.dispatched.clear();
+        Ok(())
     }
 
     async fn apply(
@@ -229,21 +308,17 @@ impl Engine {
                 self.submission(rows, *request, delivery, after).await
             }
             Input::Ask(ask) => self.ask(rows, ask, after).await,
-            Input::Dispatched { job, at } => {
-                self.dispatching.remove(&job);
-                match at {
-                    Some(at) => rows.mark_dispatched(job, at).await,
-                    None => Ok(()),
-                }
-            }
-            Input::ProbeLost(number) => {
-                self.shared.live().leases.probe_lost(number);
-                Ok(())
-            }
+            // Noted before the transaction began.
+            Input::Dispatched { .. } | Input::ProbeLost(_) => Ok(()),
             Input::Tick => self.tick(rows, after).await,
             Input::Sweep => self.sweep(rows).await,
             Input::Hint => self.hint(rows, after).await,
         }
+    }
+
+    fn settle(&self, settling: Settling) {
+        // Whoever settles ends after the engine.
+        let _ = self.settling.send(settling);
     }
 
     fn carry(&mut self, effect: Effect) {
@@ -255,8 +330,8 @@ impl Engine {
     }
 
     fn send(&mut self, outgoing: Outgoing) {
-        if let Purpose::Dispatch(job) = outgoing.purpose {
-            self.dispatching.insert(job);
+        if let Purpose::Dispatch(dispatch) = outgoing.purpose {
+            self.dispatching.insert(dispatch.job);
         }
         // The outbox ends after the engine.
         let _ = self.outbox.send(outgoing);

@@ -5,11 +5,13 @@ use std::time::Duration;
 use shared::api::{FilmEvent, Happening, ProgressView};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
+use shared::job::{JobKind, Product};
 use shared::protocol::{DenyReason, PauseWorker, RunRef, ToCoordinator, ToWorker, WorkerRef};
 use shared::time::Timestamp;
 
 use super::{After, Engine, Known};
 use crate::core::decide::{Effect, Event};
+use crate::core::job::Job;
 use crate::core::plan;
 use crate::effects;
 use crate::store::{Rows, StoreError};
@@ -49,24 +51,29 @@ impl Engine {
                 let expected = said.expected_ms.map(Duration::from_millis);
                 let share = said.share();
                 if is_ours
-                    && self.shared.live().leases.extend(
-                        said.run,
-                        Timestamp::now(),
-                        expected,
-                        Some(share),
-                    )
+                    && self
+                        .shared
+                        .live()
+                        .leases
+                        .extend(said.run, Timestamp::now(), expected, share)
                 {
                     return self.progress(rows, said, after).await;
                 }
                 return self
-                    .heard(rows, is_ours, said.run, said.worker, Some(share), after)
+                    .heard(rows, is_ours, said.run, said.worker, share, after)
                     .await;
             }
             ToCoordinator::AttemptSucceeded(said) => {
-                let event = match self
-                    .judge(rows, said.run, &said.outcome.product, verdict)
-                    .await?
-                {
+                let job = match is_ours {
+                    true => rows.job(said.run.job).await?,
+                    false => None,
+                };
+                let Some(job) = job else {
+                    tracing::warn!(job.id = %said.run.job, "a result of a job that this store does not know");
+                    return Ok(());
+                };
+                let product = &said.outcome.product;
+                let event = match self.judge(rows, &job, product, verdict, after).await? {
                     Ok(()) => Event::Succeeded {
                         run: said.run,
                         worker: said.worker,
@@ -78,9 +85,7 @@ impl Engine {
                         failure,
                     },
                 };
-                return self
-                    .run_event(rows, is_ours, said.run, None, event, after)
-                    .await;
+                return self.happen(rows, job, event, after).await;
             }
             ToCoordinator::AttemptFailed(said) => {
                 tracing::warn!(job.id = %said.run.job, worker.id = %said.worker.worker, failure = %said.failure, "attempt failed");
@@ -230,23 +235,24 @@ impl Engine {
     async fn judge(
         &self,
         rows: &mut Rows<'_>,
-        run: RunRef,
-        product: &shared::job::Product,
+        job: &Job,
+        product: &Product,
         verdict: Result<(), Failure>,
+        after: &mut After,
     ) -> Result<Result<(), Failure>, StoreError> {
         if verdict.is_err() {
             return Ok(verdict);
         }
-        let Some(job) = rows.job(run.job).await? else {
-            return Ok(Ok(()));
+        let Some(film) = self.film(rows, job.film, after).await? else {
+            let deleted = Failure::new(FailureKind::Permanent, "its film was deleted");
+            return Ok(Err(deleted));
         };
-        match rows.film(job.film).await? {
-            Some(film) => Ok(plan::check(&film, &job, product)),
-            None => Ok(Err(Failure::new(
-                FailureKind::Permanent,
-                "its film was deleted",
-            ))),
-        }
+        let story = match job.kind {
+            JobKind::Scene => rows.job_of(job.film, JobKind::Story, None).await?,
+            JobKind::Story | JobKind::Keyframe | JobKind::Assembly => None,
+        };
+        let story = plan::story(story.as_slice());
+        Ok(plan::check(&film, story, job, product))
     }
 
     async fn worker_state(
@@ -294,11 +300,12 @@ impl Engine {
             .send_if_modified(|is_reader| !std::mem::replace(is_reader, true));
         let expired = self.shared.live().leases.probe_returned(number);
         for (id, run) in expired {
-            if let Some(job) = rows.job(id).await? {
-                tracing::warn!(job.id = %id, "a lease has expired");
-                self.happen(rows, job, Event::LeaseExpired { run }, after)
-                    .await?;
-            }
+            tracing::warn!(job.id = %id, "a lease has expired");
+            let mark = self.mark(rows, after).await?;
+            let event = Event::LeaseExpired { run };
+            let done = self.happen_to(rows, id, event, after).await;
+            self.keep_or_undo(rows, after, mark, done, &format!("the lease of job {id}"))
+                .await?;
         }
         Ok(())
     }

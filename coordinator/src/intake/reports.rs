@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use shared::artifact::Artifact;
 use shared::artifacts::{ArtifactError, ArtifactStore};
-use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
+use shared::broker::{
+    Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park,
+};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
@@ -12,8 +14,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{PREFETCH, REFUSED_PAUSE, park};
+use super::{DISCONNECTED_PAUSE, PREFETCH, REFUSED_PAUSE};
 use crate::engine::Input;
+
+/// Pause before a product is looked for again in a store that failed.
+const CHECK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Reads the reports until told to stop.
 pub(crate) async fn run(
@@ -35,8 +40,12 @@ pub(crate) async fn run(
                 )
                 .await
             {
-                Ok(subscription) => read(&broker, &artifacts, &engine, &checks, subscription).await,
-                Err(SubscribeError::Disconnected(_)) => {}
+                Ok(subscription) => {
+                    read(&broker, &artifacts, &engine, &checks, &stop, subscription).await;
+                }
+                Err(SubscribeError::Disconnected(_)) => {
+                    tokio::time::sleep(DISCONNECTED_PAUSE).await;
+                }
                 Err(SubscribeError::Refused(reason)) => {
                     tracing::error!(reason, "the queue of reports cannot be read");
                     tokio::time::sleep(REFUSED_PAUSE).await;
@@ -54,6 +63,7 @@ async fn read(
     artifacts: &ArtifactStore,
     engine: &mpsc::Sender<Input>,
     checks: &TaskTracker,
+    stop: &CancellationToken,
     mut subscription: Box<dyn Subscription>,
 ) {
     while let Some(delivery) = subscription.next().await {
@@ -61,7 +71,7 @@ async fn read(
             Ok(envelope) => envelope,
             Err(error) => {
                 park(
-                    &**broker,
+                    broker,
                     Queue::Parked,
                     delivery,
                     &shared::failure::chain(&error),
@@ -81,12 +91,10 @@ async fn read(
             // The check reads the whole file; meanwhile the run counts as alive, and other reports are read.
             Some(file) => {
                 let alive = report.sign_of_life();
-                let (engine, artifacts) = (engine.clone(), artifacts.clone());
                 let passed = engine.send(alive).await.is_ok();
-                checks.spawn(async move {
-                    let verdict = check(&artifacts, &file).await;
-                    report.pass_on(&engine, verdict).await
-                });
+                let check = report.check(file, artifacts.clone(), engine.clone());
+                // A store that fails must not hold up the end: the report, dropped unsettled, comes back.
+                checks.spawn(stop.clone().run_until_cancelled_owned(check));
                 passed
             }
         };
@@ -120,6 +128,32 @@ impl Report {
             .is_ok()
     }
 
+    /// Passes it on once it is known whether its file is there. A store that fails is asked again, as the file may be fine;
+    /// each time the run counts as alive, however long that goes on.
+    async fn check(self, file: Artifact, artifacts: ArtifactStore, engine: mpsc::Sender<Input>) {
+        let verdict = loop {
+            match artifacts.verify(&file).await {
+                Ok(()) => break Ok(()),
+                Err(error @ (ArtifactError::Missing(_) | ArtifactError::Damaged(_))) => {
+                    break Err(Failure::from_error(FailureKind::Transient, &error));
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = shared::failure::chain(&error),
+                        "a product cannot be checked; trying again"
+                    );
+                    tokio::time::sleep(CHECK_PAUSE).await;
+                    if engine.send(self.sign_of_life()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        self.pass_on(&engine, verdict).await;
+    }
+
+    /// That the run is alive, without a word of how far it is: until its product is checked, it is no nearer its end than
+    /// another run of the job.
     fn sign_of_life(&self) -> Input {
         let message = match &self.message {
             ToCoordinator::AttemptSucceeded(said) => {
@@ -127,8 +161,8 @@ impl Report {
                     run: said.run,
                     worker: said.worker.clone(),
                     phase: "checking".to_owned(),
-                    step: 1,
-                    steps: 1,
+                    step: 0,
+                    steps: 0,
                     expected_ms: None,
                 })
             }
@@ -155,21 +189,5 @@ fn product_of(message: &ToCoordinator) -> Option<&Artifact> {
     }
 }
 
-/// Whether the file is there with its hash and size. A store that fails is asked again: the file may be fine.
-async fn check(artifacts: &ArtifactStore, file: &Artifact) -> Result<(), Failure> {
-    loop {
-        match artifacts.verify(file).await {
-            Ok(()) => return Ok(()),
-            Err(error @ (ArtifactError::Missing(_) | ArtifactError::Damaged(_))) => {
-                return Err(Failure::from_error(FailureKind::Transient, &error));
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = shared::failure::chain(&error),
-                    "a product cannot be checked; trying again"
-                );
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use shared::api::SubmitAnswer;
-use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription};
+use shared::broker::{
+    Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park,
+};
 use shared::film::{FilmRequest, Mistake};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{PREFETCH, REFUSED_PAUSE, park};
+use super::{DISCONNECTED_PAUSE, PREFETCH, REFUSED_PAUSE};
 use crate::effects;
 use crate::engine::Input;
 
@@ -44,7 +46,9 @@ pub(crate) async fn run(
                     read(&broker, &engine, subscription).await;
                     is_open.send_replace(false);
                 }
-                Err(SubscribeError::Disconnected(_)) => {}
+                Err(SubscribeError::Disconnected(_)) => {
+                    tokio::time::sleep(DISCONNECTED_PAUSE).await;
+                }
                 Err(SubscribeError::Refused(reason)) => {
                     tracing::error!(reason, "the queue of submissions cannot be read");
                     tokio::time::sleep(REFUSED_PAUSE).await;
@@ -113,5 +117,5 @@ async fn refuse(broker: &SharedBroker, delivery: Delivery, mistakes: Vec<Mistake
             tracing::debug!(%error, "a submitter was not there to be answered");
         }
     }
-    park(&**broker, Queue::RejectedSubmissions, delivery, &reason).await;
+    park(broker, Queue::RejectedSubmissions, delivery, &reason).await;
 }

@@ -15,7 +15,7 @@ use sqlx::{Connection, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
 mod rows;
 
-pub use rows::{DispatchMark, FilmRow, Rows, Waiting};
+pub use rows::{Dispatch, DispatchMark, FilmRow, Rows, Waiting};
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,17 @@ pub enum StoreError {
     Row(#[from] serde_json::Error),
 }
 
+impl StoreError {
+    /// Whether something was read that this program did not write: the rest of the store is sound.
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Row(_)
+                | Self::Database(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+        )
+    }
+}
+
 /// The store, for reading. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reader {
@@ -43,7 +54,9 @@ pub struct Reader {
 /// The one writer.
 #[derive(Debug)]
 pub struct Writer {
-    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    /// Absent after an error, until the next transaction begins.
+    connection: Option<SqliteConnection>,
 }
 
 /// Opens the database file, making it if it is not there.
@@ -65,8 +78,15 @@ pub async fn open(path: &Path) -> Result<(Reader, Writer), StoreError> {
     let pool = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(2)
-        .connect_lazy_with(options);
-    Ok((Reader { pool, id }, Writer { connection }))
+        .connect_lazy_with(options.clone().read_only(true).create_if_missing(false));
+    let connection = Some(connection);
+    Ok((
+        Reader { pool, id },
+        Writer {
+            options,
+            connection,
+        },
+    ))
 }
 
 fn migrations() -> Migrator {
@@ -118,7 +138,35 @@ impl Writer {
     /// # Errors
     /// If the database fails.
     pub async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.connection.begin_with("BEGIN IMMEDIATE").await?)
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => SqliteConnection::connect_with(&self.options).await?,
+        };
+        let connection = self.connection.insert(connection);
+        Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// After a failed transaction: the next one begins on a connection of its own. SQLite has undone the failed one by itself
+    /// when the disk is full, sqlx does not know that, and from then on would refuse to begin another.
+    pub fn reconnect(&mut self) {
+        self.connection = None;
+    }
+
+    /// Writes something and takes it away again: whether there is room and the disk takes it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn try_out(&mut self) -> Result<(), StoreError> {
+        for sql in [
+            "DROP TABLE IF EXISTS trial; CREATE TABLE trial (content BLOB NOT NULL) STRICT; \
+             INSERT INTO trial (content) VALUES (zeroblob(262144))",
+            "DROP TABLE trial",
+        ] {
+            let mut transaction = self.begin().await?;
+            sqlx::raw_sql(sql).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
     }
 
     /// Closes the database; what is in the write-ahead log goes into the file.
@@ -126,7 +174,10 @@ impl Writer {
     /// # Errors
     /// If the database fails.
     pub async fn close(self) -> Result<(), StoreError> {
-        Ok(self.connection.close().await?)
+        match self.connection {
+            Some(connection) => Ok(connection.close().await?),
+            None => Ok(()),
+        }
     }
 }
 

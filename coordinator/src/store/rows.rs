@@ -41,6 +41,15 @@ pub enum DispatchMark {
     Keep,
 }
 
+/// One dispatch of a job: what an attempt was published for. A job that was queued anew since is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The job.
+    pub job: JobId,
+    /// When the job was queued.
+    pub queued_at: Option<Timestamp>,
+}
+
 /// Jobs that wait or run, counted by kind and profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -237,6 +246,27 @@ impl Rows<'_> {
         row.map(|row| json(&row, 0)).transpose()
     }
 
+    /// A film's job of that kind and scene.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn job_of(
+        &mut self,
+        film: FilmId,
+        kind: JobKind,
+        scene: Option<u32>,
+    ) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query(
+            "SELECT job FROM jobs WHERE film = ? AND kind = ? AND json_extract(job, '$.scene') IS ?",
+        )
+        .bind(id_bytes(film.as_u128()))
+        .bind(kind.name())
+        .bind(scene)
+        .fetch_optional(&mut *self.0)
+        .await?;
+        row.map(|row| json(&row, 0)).transpose()
+    }
+
     /// The jobs of a film, in the order of the film.
     ///
     /// # Errors
@@ -262,7 +292,48 @@ impl Rows<'_> {
         let rows = sqlx::query("SELECT job FROM jobs WHERE status = 'running'")
             .fetch_all(&mut *self.0)
             .await?;
-        rows.iter().map(|row| json(row, 0)).collect()
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match json(row, 0) {
+                Ok(job) => jobs.push(job),
+                // One row that was changed by hand is no reason not to start.
+                Err(error) => {
+                    let error = shared::failure::chain(&error);
+                    tracing::error!(error, "a running job is passed over");
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// What follows can be undone by itself.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.execute("SAVEPOINT input").await
+    }
+
+    /// What came after the last savepoint stays.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        self.execute("RELEASE input").await
+    }
+
+    /// What came after the last savepoint is undone.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn undo(&mut self) -> Result<(), StoreError> {
+        self.execute("ROLLBACK TO input").await?;
+        self.release().await
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        sqlx::query(sql).execute(&mut *self.0).await?;
+        Ok(())
     }
 
     /// Stores a job, new or changed.
@@ -346,16 +417,24 @@ impl Rows<'_> {
             .collect()
     }
 
-    /// The attempt of that job was published.
+    /// The attempt of that dispatch was published. Of a job that runs by now, or was queued anew, nothing is written.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn mark_dispatched(&mut self, job: JobId, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("UPDATE jobs SET dispatch_due = 0, dispatched_at = ? WHERE id = ?")
-            .bind(at.as_millis())
-            .bind(id_bytes(job.as_u128()))
-            .execute(&mut *self.0)
-            .await?;
+    pub async fn mark_dispatched(
+        &mut self,
+        dispatch: &Dispatch,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE jobs SET dispatch_due = 0, dispatched_at = ? \
+             WHERE id = ? AND queued_at = ? AND dispatch_due = 1",
+        )
+        .bind(at.as_millis())
+        .bind(id_bytes(dispatch.job.as_u128()))
+        .bind(dispatch.queued_at.map(Timestamp::as_millis))
+        .execute(&mut *self.0)
+        .await?;
         Ok(())
     }
 

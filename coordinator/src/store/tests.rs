@@ -87,6 +87,40 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_disk_that_was_full_is_written_to_again_once_there_is_room() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    // What a full disk answers, from a connection that is allowed no more pages; the next one is not held to that.
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let many = Film {
+        id: FilmId::generate(),
+        ..film.clone()
+    };
+    let asked = "x".repeat(1_000_000);
+    let full = Rows(&mut transaction)
+        .insert_film(&many, None, &asked)
+        .await
+        .unwrap_err();
+    assert!(
+        shared::failure::chain(&full).contains("full"),
+        "{}",
+        shared::failure::chain(&full)
+    );
+    drop(transaction);
+    writer.reconnect();
+    let mut transaction = writer.begin().await.unwrap();
+    Rows(&mut transaction)
+        .insert_film(&many, None, &asked)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() {
     let film = film();
     let job = queued(&film);
@@ -96,11 +130,15 @@ async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() 
     assert_eq!(rows.dispatches_due(9).await.unwrap(), [(film.id, job.id)]);
     let at = |seconds| T0.plus(Duration::from_secs(seconds));
     let after = Duration::from_secs(600);
-    rows.mark_dispatched(job.id, at(0)).await.unwrap();
+    let dispatch = Dispatch {
+        job: job.id,
+        queued_at: job.queued_at,
+    };
+    rows.mark_dispatched(&dispatch, at(0)).await.unwrap();
     assert!(rows.dispatches_due(9).await.unwrap().is_empty());
     assert_eq!(rows.dispatch_stale_again(at(599), after).await.unwrap(), 0);
     assert_eq!(rows.dispatch_stale_again(at(600), after).await.unwrap(), 1);
-    rows.mark_dispatched(job.id, at(1_000)).await.unwrap();
+    rows.mark_dispatched(&dispatch, at(1_000)).await.unwrap();
     assert_eq!(
         rows.dispatch_stale_again(at(1_999), after).await.unwrap(),
         0
@@ -109,6 +147,26 @@ async fn a_dispatch_is_due_until_it_is_marked_and_again_at_doubling_intervals() 
         rows.dispatch_stale_again(at(2_000), after).await.unwrap(),
         1
     );
+}
+
+#[tokio::test]
+async fn the_word_that_an_attempt_is_out_does_not_count_for_a_job_that_was_queued_anew() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let late = Dispatch {
+        job: job.id,
+        queued_at: job.queued_at,
+    };
+    let anew = Job {
+        queued_at: Some(T0.plus(Duration::from_secs(1))),
+        ..job.clone()
+    };
+    rows.put_job(&anew, DispatchMark::Due).await.unwrap();
+    rows.mark_dispatched(&late, T0).await.unwrap();
+    assert_eq!(rows.dispatches_due(9).await.unwrap(), [(film.id, job.id)]);
 }
 
 #[tokio::test]
@@ -137,4 +195,66 @@ async fn waiting_jobs_are_counted_by_kind_and_profile() {
         oldest: Some(T0),
     };
     assert_eq!(counted, [expected]);
+}
+
+#[tokio::test]
+async fn the_trial_tells_a_full_disk_from_one_with_room_and_leaves_nothing() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let full = shared::failure::chain(&writer.try_out().await.unwrap_err());
+    assert!(full.contains("full"), "{full}");
+    writer.reconnect();
+    writer.try_out().await.unwrap();
+    let mut transaction = writer.begin().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'trial'")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn only_films_that_ended_before_then_are_old() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let later = T0.plus(Duration::from_secs(1));
+    assert_eq!(rows.films_ended_before(later, 9).await.unwrap(), []);
+    let ended = Job {
+        state: JobState::Cancelled,
+        finished_at: Some(T0),
+        ..job
+    };
+    rows.put_job(&ended, DispatchMark::NotDue).await.unwrap();
+    assert_eq!(rows.films_ended_before(T0, 9).await.unwrap(), []);
+    assert_eq!(rows.films_ended_before(later, 9).await.unwrap(), [film.id]);
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_film_kind_and_scene_and_one_that_cannot_be_read_is_told() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let found = rows.job_of(film.id, JobKind::Story, None).await.unwrap();
+    assert_eq!(found, Some(job.clone()));
+    let found = rows.job_of(film.id, JobKind::Story, Some(1)).await.unwrap();
+    assert_eq!(found, None);
+    rows.savepoint().await.unwrap();
+    sqlx::query("UPDATE jobs SET job = '{}'")
+        .execute(&mut *rows.0)
+        .await
+        .unwrap();
+    assert!(rows.job(job.id).await.unwrap_err().is_unreadable());
+    rows.undo().await.unwrap();
+    assert_eq!(rows.job(job.id).await.unwrap(), Some(job));
 }

@@ -311,6 +311,33 @@ mod tests {
     }
 
     #[test]
+    fn no_gap_of_a_phrase_is_left_open() {
+        for premise in [
+            "A lighthouse keeper befriends a storm",
+            "Two robots. Rust!",
+            "?",
+        ] {
+            for seed in 0..40 {
+                let told = story(&order(premise, 12, seed)).unwrap();
+                let scenes = told.scenes.iter().flat_map(|scene| {
+                    [
+                        &scene.title,
+                        &scene.action,
+                        &scene.beat,
+                        &scene.image_prompt,
+                        &scene.motion_prompt,
+                        &scene.negative_prompt,
+                    ]
+                });
+                let all = [&told.title, &told.logline, &told.look];
+                for text in all.into_iter().chain(scenes) {
+                    assert!(!text.contains(['{', '}']), "seed {seed}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_film_makers_title_wins_and_impossible_orders_are_permanent_failures() {
         let mut asked = order("A fox", 3, 1);
         asked.title = Some("Mine: 100%".to_owned());

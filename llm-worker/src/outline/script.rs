@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use shared::script::{Script, ScriptScene};
+use shared::script::{Script, ScriptScene, TEXT_MAX};
 use shared::story::{Scene, Story};
 
 use super::draws::Draws;
@@ -37,11 +37,12 @@ pub(super) fn story(script: &Script, title: Option<&str>, seconds: f64, seed: u6
                 .clone()
                 .unwrap_or_else(|| image_prompt(script, scene, &look)),
             motion_prompt: scene.motion_prompt.clone().unwrap_or_else(|| {
-                format!(
+                let prompt = format!(
                     "{}; {}",
                     camera_phrase(scene.camera),
                     one_line(&scene.action)
-                )
+                );
+                clip(&prompt, TEXT_MAX)
             }),
             negative_prompt: scene
                 .negative_prompt
@@ -117,7 +118,10 @@ fn image_prompt(script: &Script, scene: &ScriptScene, look: &str) -> String {
             ));
         }
     }
-    format!("{prompt} {}", capitalised(&one_line(look)))
+    clip(
+        &format!("{prompt} {}", capitalised(&one_line(look))),
+        TEXT_MAX,
+    )
 }
 
 fn one_line(text: &str) -> String {
@@ -202,6 +206,53 @@ mod tests {
             second.motion_prompt
         );
         assert_eq!(second.negative_prompt, NEGATIVE_PROMPT);
+    }
+
+    #[test]
+    fn the_story_of_the_largest_script_fits_a_message() {
+        use shared::broker::topology::MAX_BODY_BYTES;
+        use shared::script::{CHARACTERS_MAX, SCENES_MAX, SCRIPT_BYTES_MAX};
+        use shared::story::Character;
+
+        let wide = |count| "\u{1f3ac}".repeat(count);
+        let script = Script {
+            title: "t".to_owned(),
+            look: Some(wide(TEXT_MAX)),
+            characters: (0..CHARACTERS_MAX)
+                .map(|number| Character {
+                    name: number.to_string(),
+                    description: wide(TEXT_MAX),
+                })
+                .collect(),
+            scenes: vec![
+                ScriptScene {
+                    action: wide(TEXT_MAX),
+                    characters: (0..CHARACTERS_MAX)
+                        .map(|number| number.to_string())
+                        .collect(),
+                    ..ScriptScene::default()
+                };
+                2
+            ],
+            ..Script::default()
+        };
+        let told = story(&script, None, 4.0, 1);
+        for scene in &told.scenes {
+            for prompt in [&scene.image_prompt, &scene.motion_prompt] {
+                assert!(prompt.chars().count() <= TEXT_MAX);
+            }
+        }
+        let names = 500;
+        let made = told.scenes.iter().map(|scene| {
+            let prompts = [
+                &scene.image_prompt,
+                &scene.motion_prompt,
+                &scene.negative_prompt,
+            ];
+            prompts.map(String::len).iter().sum::<usize>() + scene.title.len() + names
+        });
+        let largest = made.max().unwrap();
+        assert!(SCRIPT_BYTES_MAX + SCENES_MAX * largest < MAX_BODY_BYTES);
     }
 
     #[test]

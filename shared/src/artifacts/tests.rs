@@ -221,6 +221,21 @@ async fn storing_content_again_protects_it_from_the_sweep() {
 }
 
 #[test]
+fn a_url_that_cannot_be_read_gives_no_secret_away() {
+    for url in [
+        "s3://key:s3cret@host:99999/films",
+        "s3://key:s3cret@ho st/films",
+    ] {
+        let error = ArtifactStore::open(url).unwrap_err();
+        let text = crate::failure::chain(&error);
+        assert!(
+            text.contains("s3://…") && !text.contains("s3cret"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_url_that_names_no_store_says_which_would() {
     for (url, reason) in [
         (

@@ -23,7 +23,10 @@ use crate::protocol::WorkerRef;
 
 pub mod amqp;
 pub mod embedded;
+mod park;
 pub mod topology;
+
+pub use self::park::park;
 
 /// A queue of Callsheet. [`topology`] says how each is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -124,7 +127,10 @@ pub enum PublishError {
     /// The queue is full.
     #[error("the queue is full")]
     Full,
-    /// The broker will never take it: too large, forbidden, an address that is none.
+    /// No broker takes a message of that size.
+    #[error("it is too large: {0}")]
+    TooLarge(String),
+    /// The broker will not take it before a person has changed something: forbidden, an address that is none.
     #[error("the broker refused it: {0}")]
     Refused(String),
     /// The connection broke or the answer did not come in time: it may be stored or not.

@@ -2,8 +2,9 @@
 //!
 //! Job queues, the report queue and inboxes are reached through our own direct exchange, because a broker's permissions
 //! can restrict an exchange of ours but not the default one. Quorum queues carry only what cannot be a policy as
-//! arguments (type, single active consumer): arguments can never be changed, policies can. Inboxes are the exception:
-//! their names are new at each start of a worker, so that theirs may change.
+//! arguments (type, single active consumer): arguments can never be changed, policies can. Two exceptions: the names of
+//! inboxes are new at each start of a worker, so that their arguments may change; and the queue of submissions must get rid
+//! of what nobody can read on every broker, however little its operator has set up.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub const EVERYONE_EXCHANGE: &str = "callsheet.everyone";
 pub const SUBMISSIONS_EXCHANGE: &str = "callsheet.submissions";
 /// The queue of film submissions; also the routing key that leads to it.
 pub const SUBMISSIONS_QUEUE: &str = "callsheet.submissions";
+/// The header of a message that was put aside that says why.
+pub const REASON_HEADER: &str = "x-callsheet-reason";
 /// How the name of every direct reply-to address begins once the broker has filled it in.
 pub const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
 
@@ -24,6 +27,10 @@ pub const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
 pub const INBOX_MAX_LENGTH: u16 = 1000;
 /// How long a broker keeps an inbox that nobody reads.
 pub const INBOX_EXPIRES: Duration = Duration::from_mins(5);
+
+/// How often a submission may come back before it is put aside: more often than a coordinator is restarted in a row, and
+/// soon enough that the others are not held up for minutes.
+const SUBMISSION_RETURNS: u8 = 10;
 
 /// Largest body in bytes: what RabbitMQ takes from version 4 on.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -75,6 +82,17 @@ pub struct QueueDeclaration {
     pub kind: QueueKind,
     /// The exchanges it is bound to.
     pub bindings: Vec<&'static str>,
+    /// What happens to a message that comes back again and again.
+    pub poison: Option<Poison>,
+}
+
+/// What happens to a message that comes back again and again, because it breaks the connection of whoever reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    /// How often it may come back.
+    pub limit: u8,
+    /// The queue that it goes to then.
+    pub aside: Queue,
 }
 
 /// What kind of queue.
@@ -101,6 +119,23 @@ pub fn declaration(queue: &Queue) -> QueueDeclaration {
         name: queue.name(),
         kind: kind(queue),
         bindings,
+        poison: poison(queue),
+    }
+}
+
+/// Anyone may write submissions, also such as no client library can read: those must leave by themselves. What stands in
+/// the other queues was written by us.
+fn poison(queue: &Queue) -> Option<Poison> {
+    match queue {
+        Queue::Submissions => Some(Poison {
+            limit: SUBMISSION_RETURNS,
+            aside: Queue::RejectedSubmissions,
+        }),
+        Queue::Jobs(..)
+        | Queue::Reports
+        | Queue::Inbox(_)
+        | Queue::RejectedSubmissions
+        | Queue::Parked => None,
     }
 }
 
@@ -179,7 +214,7 @@ pub fn route(to: &Address) -> Result<Route, PublishError> {
 /// Refuses what no broker takes, before it costs a connection.
 ///
 /// # Errors
-/// [`PublishError::Refused`], with the limit.
+/// [`PublishError::TooLarge`], with the limit.
 pub fn check_limits(message: &Message) -> Result<(), PublishError> {
     if message.body.len() > MAX_BODY_BYTES {
         return refuse(format!(
@@ -215,7 +250,7 @@ pub fn check_limits(message: &Message) -> Result<(), PublishError> {
 }
 
 fn refuse(why: String) -> Result<(), PublishError> {
-    Err(PublishError::Refused(why))
+    Err(PublishError::TooLarge(why))
 }
 
 #[cfg(test)]
@@ -313,7 +348,7 @@ mod tests {
         for message in too_much {
             let refused = check_limits(&message);
             assert!(
-                matches!(refused, Err(PublishError::Refused(_))),
+                matches!(refused, Err(PublishError::TooLarge(_))),
                 "{refused:?}"
             );
         }

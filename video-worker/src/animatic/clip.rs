@@ -12,8 +12,8 @@ use worker_runtime::backend::AttemptContext;
 use super::camera::Move;
 use super::frames::{Frames, FramesError};
 use super::storyboard::{self, ImageError};
-use crate::content_check::{self, CheckError, Expected};
-use crate::ffmpeg::{FfmpegError, FfmpegPrograms};
+use crate::content_check::{self, CheckError, Checked, Expected};
+use crate::ffmpeg::{FfmpegError, FfmpegPrograms, colour};
 
 /// Up to here one thread encodes a clip, as two clips are in the making at once; above, more are worth it. The number is
 /// fixed by the size alone: x264 gives other pixels with another number of threads.
@@ -44,12 +44,12 @@ pub(crate) enum ClipError {
     Cancelled,
 }
 
-/// Makes the clip of a scene and returns its file in the scratch folder.
+/// Makes the clip of a scene. Returns its file in the scratch folder and what the check found of it.
 pub(crate) async fn make(
     programs: &FfmpegPrograms,
     payload: &ScenePayload,
     context: &AttemptContext,
-) -> Result<PathBuf, ClipError> {
+) -> Result<(PathBuf, Checked), ClipError> {
     let size = payload.size;
     if size.width % 2 == 1 || size.height % 2 == 1 {
         return Err(ClipError::OddSize(size));
@@ -70,8 +70,8 @@ pub(crate) async fn make(
         size,
         still_is_fine: payload.scene.camera == Camera::Static,
     };
-    content_check::check(programs, &clip, &expected, &context.cancelled).await?;
-    Ok(clip)
+    let checked = content_check::check(programs, &clip, &expected, &context.cancelled).await?;
+    Ok((clip, checked))
 }
 
 /// Waits for something that ends with the attempt.
@@ -172,20 +172,9 @@ fn encoder(programs: &FfmpegPrograms, payload: &ScenePayload, clip: &Path) -> cr
         &size.to_string(),
     ])
     .args(["-framerate", &fps, "-i", "pipe:0", "-an"])
-    .args([
-        "-vf",
-        "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
-    ])
-    .args([
-        "-colorspace",
-        "bt709",
-        "-color_primaries",
-        "bt709",
-        "-color_trc",
-        "bt709",
-        "-color_range",
-        "tv",
-    ])
+    .arg("-vf")
+    .arg(format!("scale={},format=yuv420p", colour::SCALE_OPTIONS))
+    .args(colour::TAGS)
     .args([
         "-c:v",
         "libx264",

@@ -70,12 +70,12 @@ impl Animatic {
         payload: &ScenePayload,
         context: &AttemptContext,
     ) -> Result<Outcome, ClipError> {
-        let file = clip::make(&self.programs, payload, context).await?;
+        let (file, checked) = clip::make(&self.programs, payload, context).await?;
         let stored = context.artifacts.put_file(&file, MediaType::Mp4).await;
         let clip = stored.map_err(ClipError::Store)?;
         Ok(Product::Scene {
             clip,
-            frames: payload.frames,
+            frames: checked.frames,
         }
         .into())
     }

@@ -37,12 +37,18 @@ pub(crate) fn blank(size: Size) -> Result<Pixmap, ImageError> {
 /// Draws the frame of a scene. The same payload gives the same bytes.
 pub(crate) fn draw(payload: &KeyframePayload) -> Result<Vec<u8>, ImageError> {
     let picture = Picture::plan(payload);
-    let mut pixmap = blank(payload.size)?;
-    for plane in Plane::ALL {
-        scenery::paint(&picture, plane, &mut Canvas::new(&mut pixmap));
-    }
+    let mut pixmap = compose(&picture, payload.size)?;
     card::paint(payload, &picture.palette, &mut pixmap);
     encode(payload, &pixmap)
+}
+
+/// The picture without lettering and grain.
+pub(super) fn compose(picture: &Picture, size: Size) -> Result<Pixmap, ImageError> {
+    let mut pixmap = blank(size)?;
+    for plane in Plane::ALL {
+        scenery::paint(picture, plane, &mut Canvas::new(&mut pixmap));
+    }
+    Ok(pixmap)
 }
 
 /// Writes RGB, as a picture has no holes.

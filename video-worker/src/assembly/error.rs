@@ -6,7 +6,7 @@ use shared::artifacts::ArtifactError;
 use shared::failure::{Failure, FailureKind};
 
 use crate::content_check::Rejection;
-use crate::ffmpeg::FfmpegError;
+use crate::ffmpeg::{FfmpegError, FfmpegPrograms};
 
 /// What stood between the clips and the film.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,8 @@ pub(super) enum AssemblyError {
         expected: u32,
         found: u32,
     },
+    #[error("the clips still differ after all of them were encoded again ({0})")]
+    Uneven(String),
     #[error("cannot write `{name}` into the attempt's folder")]
     Write {
         name: &'static str,
@@ -44,13 +46,17 @@ pub(super) enum AssemblyError {
 
 impl AssemblyError {
     /// A program that ran and gave up on a clip says that the clip is bad; anything else says nothing of it.
-    pub(super) fn of_reading(scene: u32, error: FfmpegError) -> Self {
-        match error {
-            FfmpegError::Failed { status, stderr, .. } if status.code().is_some() => {
-                let why = Rejection::unreadable(&stderr);
+    pub(super) async fn of_reading(
+        programs: &FfmpegPrograms,
+        scene: u32,
+        error: FfmpegError,
+    ) -> Self {
+        match programs.complaint(error).await {
+            Ok(said) => {
+                let why = Rejection::unreadable(&said);
                 Self::Clip { scene, why }
             }
-            other => other.into(),
+            Err(error) => error.into(),
         }
     }
 }
@@ -63,7 +69,7 @@ impl From<AssemblyError> for Failure {
             E::Cancelled => FailureKind::Cancelled,
             E::Fetch { .. } | E::Write { .. } | E::Store { .. } => FailureKind::Transient,
             // A clip is named by its content: it will be the same the next time.
-            E::NoClips | E::Clip { .. } | E::Frames { .. } => FailureKind::Permanent,
+            E::NoClips | E::Clip { .. } | E::Frames { .. } | E::Uneven(_) => FailureKind::Permanent,
             E::Film(_) | E::Chapters { .. } => FailureKind::RejectedContent,
         };
         Self::from_error(kind, &error)

@@ -5,12 +5,12 @@ use shared::job::AssemblyPayload;
 
 use super::error::AssemblyError;
 use super::{LocalClip, Workshop};
+use crate::ffmpeg::colour;
 
 /// How many clips a fallback speaks of by number.
 const NAMED_MAX: usize = 4;
 
-/// Tells in what the clips differ from what was asked for or from each other, for the film-maker; none if they can be
-/// joined as they are.
+/// Tells in what the clips differ from what was asked for or from each other; none if they can be joined as they are.
 pub(super) fn difference(clips: &[LocalClip], size: Size, fps: u32) -> Option<String> {
     let encoding = clips.first().map(|clip| &clip.video.encoding);
     let difference = |clip: &LocalClip| {
@@ -39,9 +39,7 @@ pub(super) fn difference(clips: &[LocalClip], size: Size, fps: u32) -> Option<St
     }
     match differences.join("; ") {
         none if none.is_empty() => None,
-        list => Some(format!(
-            "the clips differ, so all of them were encoded again in {size} at {fps} frames a second ({list})"
-        )),
+        list => Some(list),
     }
 }
 
@@ -59,7 +57,11 @@ impl Workshop<'_> {
             self.context.progress.tell("encode again", step, steps);
             even.push(self.encode(clip, payload).await?);
         }
-        Ok(even)
+        // Joined as they are, they would play in the wrong colours or not at all behind the first one.
+        match difference(&even, payload.size, payload.fps) {
+            None => Ok(even),
+            Some(still) => Err(AssemblyError::Uneven(still)),
+        }
     }
 
     async fn encode(
@@ -76,11 +78,21 @@ impl Workshop<'_> {
             .ffmpeg(format!("encode the clip of scene {scene} again"))
             .args(["-f", "mp4"])
             .input(&self.path(&clip.name))
-            .args(["-map", "0:v:0", "-map_metadata", "-1", "-map_chapters", "-1", "-vf"])
+            .args([
+                "-map",
+                "0:v:0",
+                "-map_metadata",
+                "-1",
+                "-map_chapters",
+                "-1",
+                "-vf",
+            ])
             .arg(format!(
-                "scale=iw*sar:ih,scale={width}:{height}:force_original_aspect_ratio=decrease:out_range=tv,\
-                 pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,fps={fps},format=yuv420p"
+                "scale=iw*sar:ih,scale={width}:{height}:force_original_aspect_ratio=decrease:{},\
+                 pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,fps={fps},format=yuv420p",
+                colour::SCALE_OPTIONS
             ))
+            .args(colour::TAGS)
             .args(["-c:v", "libx264", "-preset", "medium", "-crf", "18"])
             .args(["-r", &fps.to_string()])
             .output(&path)

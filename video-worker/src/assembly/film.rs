@@ -1,6 +1,6 @@
 //! Even clips become one file, with chapters.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shared::job::AssemblyPayload;
 
@@ -50,15 +50,11 @@ impl Workshop<'_> {
 
     async fn write(&self, name: &'static str, text: &str) -> Result<PathBuf, AssemblyError> {
         let path = self.path(name);
-        match write_file(&path, text).await {
+        match tokio::fs::write(&path, text).await {
             Ok(()) => Ok(path),
             Err(source) => Err(AssemblyError::Write { name, source }),
         }
     }
-}
-
-async fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
-    tokio::fs::write(path, text).await
 }
 
 /// The list for ffmpeg's concat demuxer. The durations come from the frames that were counted: those that it would read in

@@ -21,6 +21,7 @@ use shared::protocol::RunAttempt;
 use worker_runtime::backend::{AttemptContext, Backend, NotReady};
 
 use self::error::AssemblyError;
+use crate::content_check::FRAMES_TOLERANCE;
 use crate::content_check::probe::{self, Video};
 use crate::ffmpeg::FfmpegPrograms;
 
@@ -87,7 +88,11 @@ impl Assembly {
             None => (clips, Vec::new()),
             Some(difference) => {
                 let clips = workshop.make_even(&clips, payload).await?;
-                (clips, vec![difference])
+                let AssemblyPayload { size, fps, .. } = payload;
+                let told = format!(
+                    "the clips differ, so all of them were encoded again in {size} at {fps} frames a second ({difference})"
+                );
+                (clips, vec![told])
             }
         };
         context.progress.tell("join", 0, 1);
@@ -129,7 +134,8 @@ impl Workshop<'_> {
         };
         fetched.map_err(|source| AssemblyError::Fetch { scene, source })?;
         let local = self.inspect(scene, name, &path).await?;
-        if local.frames != clip.frames {
+        // As the check of the clip allows. What is joined is timed by what was counted here.
+        if local.frames.abs_diff(clip.frames) > FRAMES_TOLERANCE {
             return Err(AssemblyError::Frames {
                 scene,
                 expected: clip.frames,
@@ -148,7 +154,10 @@ impl Workshop<'_> {
     ) -> Result<LocalClip, AssemblyError> {
         let what = format!("probe the clip of scene {scene}");
         let probe = probe::probe(self.programs, &what, path, &self.context.cancelled).await;
-        let probe = probe.map_err(|error| AssemblyError::of_reading(scene, error))?;
+        let probe = match probe {
+            Ok(probe) => probe,
+            Err(error) => return Err(AssemblyError::of_reading(self.programs, scene, error).await),
+        };
         let video = probe
             .video()
             .map_err(|why| AssemblyError::Clip { scene, why })?;

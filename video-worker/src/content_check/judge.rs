@@ -8,7 +8,7 @@ use super::measure::{FrameStats, longest_lag};
 use super::{Expected, Rejection};
 
 /// How many frames there may be too many or too few.
-const FRAMES_TOLERANCE: u32 = 1;
+pub(crate) const FRAMES_TOLERANCE: u32 = 1;
 /// The share of a clip that may be blank, and the share in which nothing may move. A half is too much; two fades of a
 /// second in a clip of four make 0.1 of it blank and nothing of it frozen.
 const SHARE_MAX: f64 = 0.4;

@@ -17,6 +17,7 @@ use shared::failure::{Failure, FailureKind};
 use shared::film::Size;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::judge::FRAMES_TOLERANCE;
 pub use self::judge::judge;
 pub use self::measure::{FrameStats, Meter, Motion};
 pub use self::rejection::Rejection;
@@ -72,13 +73,12 @@ impl From<CheckError> for Failure {
 }
 
 impl CheckError {
-    /// A program that ran and gave up says that the file is bad; one that was killed, or never ran, says nothing of it.
-    fn of_reading(error: FfmpegError) -> Self {
-        match error {
-            FfmpegError::Failed { status, stderr, .. } if status.code().is_some() => {
-                Rejection::unreadable(&stderr).into()
-            }
-            other => Self::Ffmpeg(other),
+    /// A program that ran and gave up says that the file is bad; one that was killed, never ran or will not do says nothing
+    /// of it.
+    async fn of_reading(programs: &FfmpegPrograms, error: FfmpegError) -> Self {
+        match programs.complaint(error).await {
+            Ok(said) => Rejection::unreadable(&said).into(),
+            Err(error) => Self::Ffmpeg(error),
         }
     }
 }
@@ -94,15 +94,16 @@ pub async fn check(
     expected: &Expected,
     cancelled: &CancellationToken,
 ) -> Result<Checked, CheckError> {
-    let probe = probe::probe(programs, "probe the clip", path, cancelled)
-        .await
-        .map_err(CheckError::of_reading)?;
+    let probe = match probe::probe(programs, "probe the clip", path, cancelled).await {
+        Ok(probe) => probe,
+        Err(error) => return Err(CheckError::of_reading(programs, error).await),
+    };
     let seconds = probe::judge(&probe, expected)?;
 
     let mut meter = Meter::new(expected);
     let [width, height] = meter.raster();
     let fps = expected.fps;
-    programs
+    let decoded = programs
         .ffmpeg("decode the clip")
         // Damage is an error here, not something to paint over. One thread: the frames are small, and cores have other work.
         .args(["-xerror", "-err_detect", "explode", "-threads", "1"])
@@ -116,8 +117,10 @@ pub async fn check(
         .args(["-r", &fps.to_string()])
         .args(["-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"])
         .run_streaming(cancelled, |bytes| meter.feed(bytes))
-        .await
-        .map_err(CheckError::of_reading)?;
+        .await;
+    if let Err(error) = decoded {
+        return Err(CheckError::of_reading(programs, error).await);
+    }
 
     let stats = meter.finish();
     judge(&stats, expected)?;

@@ -71,6 +71,10 @@ impl Cutting {
     }
 
     async fn run(&self) -> Result<Outcome, Failure> {
+        self.run_with(FfmpegPrograms::default()).await
+    }
+
+    async fn run_with(&self, programs: FfmpegPrograms) -> Result<Outcome, Failure> {
         let attempt = RunAttempt {
             film: FilmId::generate(),
             job: JobId::generate(),
@@ -81,7 +85,7 @@ impl Cutting {
             earlier: Vec::new(),
             payload: Payload::Assembly(self.payload.clone()),
         };
-        let assembly = Assembly::new(FfmpegPrograms::default());
+        let assembly = Assembly::new(programs);
         assembly.run(&attempt, &self.context).await
     }
 
@@ -389,6 +393,48 @@ async fn clips_that_differ_only_in_how_they_are_encoded_are_made_alike() {
 }
 
 #[tokio::test]
+async fn clips_that_differ_in_their_colour_tags_are_even_once_they_are_made_alike() {
+    const HD: &[&str] = &[
+        "-preset",
+        "ultrafast",
+        "-colorspace",
+        "bt709",
+        "-color_primaries",
+        "bt709",
+        "-color_trc",
+        "bt709",
+        "-color_range",
+        "tv",
+    ];
+    const SD: &[&str] = &[
+        "-preset",
+        "ultrafast",
+        "-colorspace",
+        "smpte170m",
+        "-color_primaries",
+        "smpte170m",
+        "-color_trc",
+        "gamma28",
+    ];
+    let mut cutting = Cutting::new();
+    for (source, encoder) in [(LIGHT, HD), (DARK, ULTRAFAST), (MIDDLE, SD)] {
+        let clip = short(Source::Filters(source)).encoder(encoder);
+        cutting.add("tagged", clip).await;
+    }
+    let film = cutting.film().await;
+    let text = "scene 2: encoded otherwise than scene 1";
+    assert!(film.fallbacks[0].contains(text), "{:?}", film.fallbacks);
+    let levels = film.levels();
+    for (frame, level) in [(4, 0xd0), (12, 0x30), (20, 0x80)] {
+        assert!(is_near(levels[frame], level), "frame {frame}: {levels:?}");
+    }
+    let probe = film.probe();
+    for tag in ["color_space", "color_primaries", "color_transfer"] {
+        assert_eq!(probe["streams"][0][tag], "bt709", "{tag}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_clip_is_looked_for_again_later() {
     let mut cutting = Cutting::new();
     cutting.add("there", short(Source::Filters(DARK))).await;
@@ -418,7 +464,7 @@ async fn a_clip_that_cannot_be_used_is_named() {
     for (bytes, frames, reason) in [
         (&b"no clip at all"[..], 8, "cannot be used"),
         (&good[..good.len() / 2], 8, "cannot be used"),
-        (&good[..], 9, "has 8 frames instead of 9"),
+        (&good[..], 10, "has 8 frames instead of 10"),
     ] {
         std::fs::write(&path, bytes).unwrap();
         let stored = cutting
@@ -435,6 +481,35 @@ async fn a_clip_that_cannot_be_used_is_named() {
             "{failure}"
         );
         assert!(failure.message.contains(reason), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_clip_may_be_a_frame_off_as_in_the_content_check_and_the_film_goes_by_what_is_there() {
+    let mut cutting = Cutting::new();
+    for said in [7, 9] {
+        cutting.add("off", short(Source::Filters(DARK))).await;
+        cutting.payload.clips.last_mut().unwrap().frames = said;
+    }
+    let film = cutting.film().await;
+    assert_eq!(film.levels().len(), 16);
+    assert!((film.seconds - 1.0).abs() < 0.001, "{}", film.seconds);
+    assert_eq!(chapters(&film.probe())[1].0, "0.500000");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_will_not_do_is_not_charged_to_the_clip() {
+    let mut cutting = Cutting::new();
+    cutting.add("good", short(Source::Filters(DARK))).await;
+    let programs = FfmpegPrograms {
+        ffprobe: "/bin/false".into(),
+        ..FfmpegPrograms::default()
+    };
+    let failure = cutting.run_with(programs).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Transient, "{failure}");
+    for part in ["`/bin/false` will not do", "install ffmpeg"] {
+        assert!(failure.message.contains(part), "{failure}");
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod assembly;
 mod content_check;
+mod fixtures;
 mod support;

@@ -75,24 +75,28 @@ impl JournalFile {
     /// Replaces everything by these lines, at once or not at all.
     pub(super) fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
         let new_path = self.path.with_extension("new");
-        let mut writer = BufWriter::new(File::create(&new_path)?);
+        // Open for what comes after it, too: once it has its name there is nothing left that can go wrong and leave us with
+        // the old file, which has none.
+        let new = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&new_path)?;
+        new.set_len(0)?;
+        let mut writer = BufWriter::new(new);
         for record in records {
             writer.write_all(&to_line(record))?;
         }
-        let new = writer
+        let mut new = writer
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?;
         new.sync_all()?;
-        drop(new);
+        let length = new.seek(SeekFrom::End(0))?;
         fs::rename(&new_path, &self.path)?;
-        sync_folder(&self.path)?;
-        self.file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .open(&self.path)?;
-        self.length = self.file.seek(SeekFrom::End(0))?;
-        self.length_when_new = self.length;
-        Ok(())
+        self.file = new;
+        self.length = length;
+        self.length_when_new = length;
+        sync_folder(&self.path)
     }
 }
 

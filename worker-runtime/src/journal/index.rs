@@ -154,7 +154,10 @@ impl Index {
 
     /// Forgets what is too old to matter at `now`.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        let expired = |entry: &Entry| entry.is_settled() && now.since(entry.taken.at) > KEPT_FOR;
+        let expired = |entry: &Entry| {
+            let ended = entry.end.as_ref().map_or(entry.taken.at, |end| end.at);
+            entry.is_settled() && now.since(ended) > KEPT_FOR
+        };
         self.entries.retain(|_, entry| !expired(entry));
         self.settled = self
             .entries

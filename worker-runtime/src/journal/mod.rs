@@ -34,7 +34,10 @@ pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// It cannot be opened.
-    #[error("cannot use the journal in {folder}")]
+    #[error(
+        "cannot use the journal in {folder}: worker.data_dir must be a folder that this user may write to and no other worker \
+         uses"
+    )]
     Open {
         /// Its folder.
         folder: PathBuf,
@@ -261,12 +264,16 @@ fn take_in(
         index.apply(write.record);
         waiting.extend(write.done);
     }
-    if file.is_overgrown()
-        && let Err(error) = file.rewrite(&index.records().collect::<Vec<_>>())
+    let anew = file
+        .is_overgrown()
+        .then(|| index.records().collect::<Vec<_>>());
+    // Whoever asks for a result must not wait for the disk.
+    drop(index);
+    if let Some(records) = anew
+        && let Err(error) = file.rewrite(&records)
     {
         tracing::warn!({ fields::ERROR } = %error, "the journal could not be written anew; it goes on growing");
     }
-    drop(index);
     for done in waiting {
         // Whoever asked may have gone away meanwhile.
         let _ = done.send(match result {

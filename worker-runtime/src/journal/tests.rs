@@ -199,6 +199,37 @@ fn results_are_kept_for_a_day_and_open_runs_for_ever() {
 }
 
 #[test]
+fn the_day_of_a_result_begins_when_its_run_ends() {
+    let done = taken(1, MORNING);
+    let night = MORNING.plus(20 * 60 * MINUTE);
+    let records =
+        [Record::Taken(done.clone())]
+            .into_iter()
+            .chain(ended(&done, night, success(&done, "x")));
+    let mut index = index(records);
+    index.expire(MORNING.plus(40 * 60 * MINUTE));
+    assert!(index.success_of(done.run.job, Take::FIRST).is_some());
+    index.expire(MORNING.plus(45 * 60 * MINUTE));
+    assert!(index.success_of(done.run.job, Take::FIRST).is_none());
+}
+
+#[test]
+fn what_is_written_after_the_file_was_written_anew_is_in_the_file_of_that_name() {
+    let folder = TempDir::new().unwrap();
+    let (mut file, ..) = JournalFile::open(folder.path()).unwrap();
+    file.append(&to_line(&Record::Taken(taken(1, MORNING))), true)
+        .unwrap();
+    let second = taken(2, MORNING);
+    file.rewrite(&[Record::Taken(second.clone())]).unwrap();
+    let third = taken(3, MORNING);
+    file.append(&to_line(&Record::Taken(third.clone())), true)
+        .unwrap();
+    drop(file);
+    let (_file, index, unreadable) = JournalFile::open(folder.path()).unwrap();
+    assert_eq!((index.unfinished(), unreadable), (vec![second, third], 0));
+}
+
+#[test]
 fn only_so_many_results_are_kept_and_the_newest_of_them() {
     let all: Vec<_> = (1..=1500).map(|number| taken(number, MORNING)).collect();
     let records = all.iter().flat_map(|taken| {

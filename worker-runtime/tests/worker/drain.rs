@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::ids::RunId;
 use shared::protocol::{ReleaseReason, ToCoordinator};
 
 use super::support::backend::scripted;
@@ -87,4 +88,53 @@ async fn an_idle_worker_stops_at_once() {
     worker.drained().await;
     let took = before.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_comes_while_it_is_stopped_counts() {
+    let mut stage = Stage::new().await;
+    let (backend, mut script) = scripted();
+    let worker = stage.start(backend).await;
+    stage.dispatch(&attempt()).await;
+    let started = stage.started().await;
+    stage.grant(&started).await;
+    let call = script.call().await;
+    worker.shutdown.cancel();
+    call.cancelled().await;
+    call.finish(Ok(story()));
+    assert_eq!(stage.succeeded().await.run, started.run);
+    worker.ended().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_scratch_folder_loses_what_runs_left_and_nothing_else() {
+    let mut stage = Stage::new().await;
+    let scratch = stage.config.data_dir.join("scratch");
+    let run = scratch.join(RunId::generate().to_string());
+    let own = scratch.join("my pictures");
+    for folder in [&run, &own] {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("a.png"), "x").unwrap();
+    }
+    let (backend, _script) = scripted();
+    stage.start(backend).await.drained().await;
+    assert!(!run.exists());
+    assert!(own.join("a.png").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_data_folder_that_cannot_be_used_is_told_with_what_to_do() {
+    for in_the_way in ["journal", "scratch"] {
+        let stage = Stage::new().await;
+        let data = &stage.config.data_dir;
+        std::fs::create_dir_all(data).unwrap();
+        std::fs::write(data.join(in_the_way), "a file").unwrap();
+        let (backend, _script) = scripted();
+        let error = stage.start_quietly(backend).ended().await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(in_the_way) && text.contains("worker.data_dir must be a folder"),
+            "{text}"
+        );
+    }
 }

@@ -103,8 +103,13 @@ let events = null;
 let redraw = 0;
 
 function show(id) {
+  if (id !== open) follow(id);
+}
+
+function follow(id) {
   events?.close();
   open = id;
+  history.replaceState(null, "", `#${id}`);
   byId("film").hidden = false;
   byId("film").replaceChildren();
   drawSoon();
@@ -187,11 +192,12 @@ function buttons(film) {
     }),
   }, label));
   if (film.status === "running") add("Cancel", "POST", `/v1/films/${film.id}/cancel`, drawSoon);
-  if (film.status === "failed") add("Try again", "POST", `/v1/films/${film.id}/retry`, () => show(film.id));
+  if (film.status === "failed") add("Try again", "POST", `/v1/films/${film.id}/retry`, () => follow(film.id));
   if (film.status !== "running") {
     add("Forget", "DELETE", `/v1/films/${film.id}`, () => {
       events?.close();
       open = null;
+      history.replaceState(null, "", location.pathname);
       byId("film").hidden = true;
       refresh().catch(complain);
     });
@@ -221,4 +227,14 @@ async function keepFresh() {
   setTimeout(keepFresh, 2000);
 }
 
+/// Begins with the film that the address names, so that a reload and a link come back to it; else with the newest.
+async function begin() {
+  const named = decodeURIComponent(location.hash.slice(1));
+  const { films } = await ask("GET", "/v1/films?limit=1");
+  const first = named || films[0]?.id;
+  if (first) show(first);
+}
+
+begin().catch(complain);
+addEventListener("hashchange", () => begin().catch(complain));
 keepFresh();

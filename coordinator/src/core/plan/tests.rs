@@ -88,7 +88,11 @@ impl Production {
 
     fn complete(&mut self, kind: JobKind, scene: Option<u32>) {
         let product = product(kind, scene.unwrap_or(0), self.film.request.scene_count());
-        assert_eq!(check(&self.film, self.job(kind, scene), &product), Ok(()));
+        let story = story(&self.jobs);
+        assert_eq!(
+            check(&self.film, story, self.job(kind, scene), &product),
+            Ok(())
+        );
         let completion = Completion {
             outcome: Outcome::from(product),
             worker: WorkerRef {
@@ -178,7 +182,7 @@ fn product(kind: JobKind, number: u32, scenes: u32) -> Product {
         },
         JobKind::Scene => Product::Scene {
             clip: file(kind, number),
-            frames: 100 + number,
+            frames: frames(&scene(number), 25),
         },
         JobKind::Assembly => Product::Assembly {
             film: file(kind, 0),
@@ -327,7 +331,13 @@ fn what_a_job_is_given_follows_from_the_request_and_from_what_others_made() {
         .iter()
         .map(|clip| (clip.number, clip.frames, clip.clip.clone()))
         .collect();
-    let expected = (1..=3).map(|number| (number, 100 + number, file(JobKind::Scene, number)));
+    let expected = (1..=3).map(|number| {
+        (
+            number,
+            frames(&scene(number), 25),
+            file(JobKind::Scene, number),
+        )
+    });
     assert_eq!(told, expected.collect::<Vec<_>>());
 }
 
@@ -476,7 +486,12 @@ fn a_product_of_another_kind_is_no_result() {
             JobKind::Keyframe | JobKind::Scene => Some(1),
         };
         for sent in JobKind::ALL {
-            let verdict = check(&film.film, film.job(wanted, scene), &product(sent, 1, 3));
+            let verdict = check(
+                &film.film,
+                None,
+                film.job(wanted, scene),
+                &product(sent, 1, 3),
+            );
             match verdict {
                 Ok(()) => assert_eq!(wanted, sent),
                 Err(failure) => {
@@ -494,7 +509,8 @@ fn a_product_of_another_kind_is_no_result() {
 fn a_story_must_have_the_scenes_that_were_asked_for() {
     let film = Production::of(3);
     let verdict = |story: Story| {
-        let failure = check(&film.film, &film.jobs[0], &Product::Story { story }).unwrap_err();
+        let failure =
+            check(&film.film, None, &film.jobs[0], &Product::Story { story }).unwrap_err();
         assert_eq!(failure.kind, FailureKind::RejectedContent);
         failure.message
     };
@@ -537,4 +553,53 @@ fn profiles_are_the_usual_ones_but_for_those_that_were_chosen() {
         },
         usual
     );
+}
+
+#[test]
+fn a_clip_may_be_one_frame_off_and_every_file_is_of_its_kind() {
+    let film = Production::of(3).written();
+    let judge = |kind, scene, product| {
+        let job = film.job(kind, scene);
+        check(&film.film, story(&film.jobs), job, &product)
+    };
+    let clip = |frames| Product::Scene {
+        clip: file(JobKind::Scene, 2),
+        frames,
+    };
+    let wanted = frames(&scene(2), 25);
+    for made in [wanted - 1, wanted, wanted + 1] {
+        assert_eq!(judge(JobKind::Scene, Some(2), clip(made)), Ok(()));
+    }
+    for made in [0, wanted - 2, wanted + 2] {
+        let failure = judge(JobKind::Scene, Some(2), clip(made)).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::RejectedContent);
+    }
+    let wrong = [
+        (
+            JobKind::Keyframe,
+            Some(1),
+            Product::Keyframe {
+                image: file(JobKind::Scene, 1),
+            },
+        ),
+        (
+            JobKind::Scene,
+            Some(2),
+            Product::Scene {
+                clip: file(JobKind::Keyframe, 2),
+                frames: wanted,
+            },
+        ),
+        (
+            JobKind::Assembly,
+            None,
+            Product::Assembly {
+                film: file(JobKind::Keyframe, 1),
+                seconds: 1.0,
+            },
+        ),
+    ];
+    for (kind, scene, product) in wrong {
+        assert!(judge(kind, scene, product).is_err(), "{kind}");
+    }
 }

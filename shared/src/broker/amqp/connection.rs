@@ -14,7 +14,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -27,6 +27,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 /// Wait before the first try to connect again, and the longest one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// How long a session must live for the next one to be made without delay. One that ends sooner may have ended by what it
+/// read, which is waiting for the next one.
+const SOUND: Duration = Duration::from_secs(10);
 /// Channels that are kept for the next subscription at most.
 const IDLE_CHANNELS: usize = 16;
 
@@ -54,6 +57,8 @@ pub(super) struct Session {
     pub(super) consuming: Connection,
     /// The exchanges are there, and so are these queues. `None`: nothing is known yet.
     pub(super) declared: tokio::sync::Mutex<Option<HashSet<Queue>>>,
+    /// The session before this one did not live long: until then, what anyone may write is read one by one.
+    pub(super) careful_until: Option<Instant>,
     idle_channels: Mutex<Vec<(u16, Channel)>>,
     doubt: Notify,
 }
@@ -147,7 +152,7 @@ impl Supervisor {
             stop,
             connected: 0,
         };
-        let first = match supervisor.open().await {
+        let first = match supervisor.open(false).await {
             Ok(opened) => {
                 supervisor.up(&opened);
                 Some(opened)
@@ -180,13 +185,19 @@ impl Supervisor {
         let mut failures = 0;
         loop {
             if let Some(opened) = opened.take() {
-                failures = 0;
+                let session = Arc::clone(&opened.session);
+                let since = Instant::now();
                 let reason = lost(opened).await;
                 self.down(reason);
+                // One of the two connections may be alive, and subscriptions on it with it.
+                tokio::spawn(async move { session.close().await });
+                if since.elapsed() >= SOUND {
+                    failures = 0;
+                }
             }
             sleep(back_off(failures)).await;
             failures += 1;
-            match self.open().await {
+            match self.open(failures > 1).await {
                 Ok(new) => {
                     self.up(&new);
                     opened = Some(new);
@@ -199,7 +210,7 @@ impl Supervisor {
         }
     }
 
-    async fn open(&self) -> Result<Opened, ConnectFailure> {
+    async fn open(&self, careful: bool) -> Result<Opened, ConnectFailure> {
         let (publishing, consuming) = tokio::try_join!(
             self.open_connection("publish"),
             self.open_connection("consume")
@@ -210,6 +221,7 @@ impl Supervisor {
             publishing,
             consuming,
             declared: tokio::sync::Mutex::default(),
+            careful_until: careful.then(|| Instant::now() + SOUND),
             idle_channels: Mutex::default(),
             doubt: Notify::new(),
         };
@@ -256,7 +268,8 @@ impl Supervisor {
             true => debug!(broker = %self.target, reason, "still no connection to the broker"),
             false => warn!(
                 broker = %self.target, reason,
-                "no connection to the broker; trying again until there is one"
+                "no connection to the broker; trying again until there is one (where it is: `url` in [broker], or \
+                 CALLSHEET__BROKER__URL)"
             ),
         }
         self.sessions.send_replace(None);

@@ -11,7 +11,8 @@ use lapin::{Channel, ExchangeKind as AmqpExchangeKind};
 use super::connection::Session;
 use crate::broker::Queue;
 use crate::broker::topology::{
-    self, EXCHANGES, ExchangeKind, INBOX_EXPIRES, INBOX_MAX_LENGTH, QueueDeclaration, QueueKind,
+    self, EXCHANGES, ExchangeKind, INBOX_EXPIRES, INBOX_MAX_LENGTH, Poison, QueueDeclaration,
+    QueueKind,
 };
 
 impl Session {
@@ -32,7 +33,12 @@ impl Session {
         }
         let queues = declared.get_or_insert_with(HashSet::new);
         if let Some(queue) = queue {
-            declare_queue(&channel, &topology::declaration(queue)).await?;
+            let declaration = topology::declaration(queue);
+            if let Some(poison) = &declaration.poison {
+                // First, so that nothing is put aside into nowhere.
+                declare_queue(&channel, &topology::declaration(&poison.aside)).await?;
+            }
+            declare_queue(&channel, &declaration).await?;
             queues.insert(queue.clone());
         }
         Ok(())
@@ -71,11 +77,7 @@ async fn declare_exchanges(channel: &Channel) -> lapin::Result<()> {
 async fn declare_queue(channel: &Channel, queue: &QueueDeclaration) -> lapin::Result<()> {
     let name = || queue.name.as_str().into();
     channel
-        .queue_declare(
-            name(),
-            QueueDeclareOptions::durable(),
-            arguments(queue.kind),
-        )
+        .queue_declare(name(), QueueDeclareOptions::durable(), arguments(queue))
         .await?;
     for exchange in &queue.bindings {
         let options = QueueBindOptions::default();
@@ -92,12 +94,12 @@ async fn declare_queue(channel: &Channel, queue: &QueueDeclaration) -> lapin::Re
     Ok(())
 }
 
-fn arguments(kind: QueueKind) -> FieldTable {
+fn arguments(queue: &QueueDeclaration) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut add = |name: &str, value| {
         arguments.insert(name.into(), value);
     };
-    match kind {
+    match queue.kind {
         QueueKind::Quorum {
             single_active_consumer,
         } => {
@@ -117,5 +119,53 @@ fn arguments(kind: QueueKind) -> FieldTable {
             );
         }
     }
+    if let Some(Poison { limit, aside }) = &queue.poison {
+        add("x-delivery-limit", AMQPValue::LongInt(i32::from(*limit)));
+        add("x-dead-letter-exchange", AMQPValue::LongString("".into()));
+        add(
+            "x-dead-letter-routing-key",
+            AMQPValue::LongString(aside.name().into()),
+        );
+    }
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn submissions_that_come_back_again_and_again_go_to_the_rejected_ones() {
+        let declared = arguments(&topology::declaration(&Queue::Submissions));
+        let said = |name: &str| declared.inner().get(name).cloned();
+        let text = |text: &str| Some(AMQPValue::LongString(text.into()));
+        assert_eq!(said("x-queue-type"), text("quorum"));
+        assert_eq!(said("x-delivery-limit"), Some(AMQPValue::LongInt(10)));
+        assert_eq!(said("x-dead-letter-exchange"), text(""));
+        assert_eq!(
+            said("x-dead-letter-routing-key"),
+            text("callsheet.submissions.rejected")
+        );
+    }
+
+    #[test]
+    fn every_queue_names_its_type_because_a_broker_may_have_another_default() {
+        let inbox = Queue::Inbox(crate::protocol::WorkerRef {
+            worker: "w".parse().unwrap(),
+            boot: crate::ids::BootId::from_u128(1),
+        });
+        for (queue, kind) in [
+            (Queue::Reports, "quorum"),
+            (Queue::Parked, "quorum"),
+            (Queue::RejectedSubmissions, "quorum"),
+            (inbox, "classic"),
+        ] {
+            let declared = arguments(&topology::declaration(&queue));
+            assert_eq!(
+                declared.inner().get("x-queue-type"),
+                Some(&AMQPValue::LongString(kind.into())),
+                "{queue:?}"
+            );
+        }
+    }
 }

@@ -70,10 +70,10 @@ impl AmqpBroker {
         })
     }
 
-    /// Why an answer may be missing.
-    fn why_no_answer(&self) -> String {
+    /// Why an answer may be missing after that time.
+    fn why_no_answer(&self, limit: Duration) -> String {
         match &*self.link.borrow() {
-            Link::Up(_) => format!("nothing heard for {} s", PUBLISH_LIMIT.as_secs()),
+            Link::Up(_) => format!("nothing heard for {} s", limit.as_secs()),
             Link::Down(reason) => format!("not connected: {reason}"),
         }
     }
@@ -110,7 +110,7 @@ impl Broker for AmqpBroker {
                 .await
             {
                 Ok(answer) => answer,
-                Err(_) => Err(PublishError::Unknown(self.why_no_answer())),
+                Err(_) => Err(PublishError::Unknown(self.why_no_answer(PUBLISH_LIMIT))),
             };
         let Some(queue) = makes else {
             return publish_once(message).await;
@@ -142,7 +142,9 @@ impl Broker for AmqpBroker {
         };
         match timeout(SUBSCRIBE_LIMIT, subscribe).await {
             Ok(subscription) => Ok(Box::new(subscription?)),
-            Err(_) => Err(SubscribeError::Disconnected(self.why_no_answer())),
+            Err(_) => Err(SubscribeError::Disconnected(
+                self.why_no_answer(SUBSCRIBE_LIMIT),
+            )),
         }
     }
 

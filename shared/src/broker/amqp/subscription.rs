@@ -13,7 +13,7 @@ use lapin::options::{
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, Consumer, ErrorKind};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::connection::Session;
@@ -52,7 +52,14 @@ async fn try_subscribe(
     options: ReadOptions,
 ) -> lapin::Result<AmqpSubscription> {
     session.declare(Some(queue)).await?;
-    let prefetch = options.prefetch.max(1);
+    let careful_until = session
+        .careful_until
+        .filter(|until| *queue == Queue::Submissions && *until > Instant::now());
+    // The others must not come back as often as the one that breaks the connection.
+    let prefetch = match careful_until {
+        Some(_) => 1,
+        None => options.prefetch.max(1),
+    };
     let channel = open_channel(session, prefetch).await?;
     let mut arguments = FieldTable::default();
     if options.priority != 0 {
@@ -68,6 +75,7 @@ async fn try_subscribe(
         .await?;
     Ok(AmqpSubscription {
         consumer,
+        ends_at: careful_until,
         reader: Arc::new(Reader {
             session: Arc::downgrade(session),
             prefetch,
@@ -164,6 +172,8 @@ impl Drop for Reader {
 #[derive(Debug)]
 pub(super) struct AmqpSubscription {
     consumer: Consumer,
+    /// When it is to be opened anew, to be read faster.
+    ends_at: Option<Instant>,
     reader: Arc<Reader>,
 }
 
@@ -195,7 +205,10 @@ impl AmqpSubscription {
 #[async_trait]
 impl Subscription for AmqpSubscription {
     async fn next(&mut self) -> Option<Delivery> {
-        let item = self.consumer.next().await;
+        let item = match self.ends_at {
+            None => self.consumer.next().await,
+            Some(at) => timeout_at(at, self.consumer.next()).await.ok()?,
+        };
         self.hand_over(item)
     }
 

@@ -7,8 +7,9 @@ use url::Url;
 
 /// Heartbeat interval in seconds if the URL gives none: a dead peer is noticed within twice that.
 const HEARTBEAT_SECONDS: u16 = 10;
-/// Largest frame in bytes. lapin keeps 64 frames of room per connection, which is 8 MiB with the usual 128 KiB.
-const FRAME_BYTES: u32 = 32 * 1024;
+/// Largest frame in bytes: what RabbitMQ grants to every client. With less, the headers of a submission could be larger than
+/// a frame of ours, and they cannot be split.
+const FRAME_BYTES: u32 = 128 * 1024;
 
 /// Why a broker cannot be used. Only a person can help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,23 @@
 //! Paints a planned picture, plane by plane.
 
+mod buildings;
 mod city;
+mod desert;
+mod foreground;
 mod interior;
 mod land;
+mod nature;
 mod noise;
+mod peaks;
 mod people;
+mod road;
 mod sea;
 mod sky;
 mod space;
 mod things;
+mod vessels;
 mod weather;
+mod woods;
 
 use super::canvas::Canvas;
 use super::picture::{Picture, Plane};
@@ -31,11 +39,11 @@ fn far(picture: &Picture, canvas: &mut Canvas<'_>) {
         _ => sky::paint(picture, canvas),
     }
     match picture.reading.place {
-        Place::Mountains => land::mountains(picture, canvas),
+        Place::Mountains => peaks::mountains(picture, canvas),
         Place::Hills | Place::Road => land::far_hills(picture, canvas),
-        Place::Forest => land::far_trees(picture, canvas),
+        Place::Forest => woods::far_trees(picture, canvas),
         Place::City => city::skyline(picture, canvas),
-        Place::Desert => land::mesas(picture, canvas),
+        Place::Desert => desert::mesas(picture, canvas),
         Place::Sea => sea::far_coast(picture, canvas),
         Place::Room | Place::Space => {}
     }
@@ -48,10 +56,10 @@ fn middle(picture: &Picture, canvas: &mut Canvas<'_>) {
         Place::Space => space::ground(picture, canvas),
         Place::Sea => sea::water(picture, canvas),
         Place::Mountains | Place::Hills => land::hills(picture, canvas),
-        Place::Road => land::road(picture, canvas),
-        Place::Forest => land::trees(picture, canvas),
+        Place::Road => road::road(picture, canvas),
+        Place::Forest => woods::trees(picture, canvas),
         Place::City => city::blocks(picture, canvas),
-        Place::Desert => land::dunes(picture, canvas),
+        Place::Desert => desert::dunes(picture, canvas),
     }
     things::middle(picture, canvas);
     weather::veil(picture, canvas);
@@ -62,10 +70,10 @@ fn near(picture: &Picture, canvas: &mut Canvas<'_>) {
         Place::Room => interior::foreground(picture, canvas),
         Place::Sea => sea::foreground(picture, canvas),
         Place::City => city::street(picture, canvas),
-        Place::Forest => land::trunks(picture, canvas),
+        Place::Forest => woods::trunks(picture, canvas),
         Place::Space => space::foreground(picture, canvas),
         Place::Mountains | Place::Hills | Place::Road | Place::Desert => {
-            land::foreground(picture, canvas);
+            foreground::foreground(picture, canvas);
         }
     }
     things::near(picture, canvas);

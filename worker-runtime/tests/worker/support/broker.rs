@@ -1,8 +1,9 @@
 //! A broker whose connection the test can cut.
 
+use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use shared::broker::embedded::EmbeddedBroker;
@@ -24,6 +25,10 @@ pub(crate) struct CuttableBroker {
     unconfirmed: AtomicU64,
     /// Subscriptions of queues of attempts that were opened.
     pub(crate) subscribed: AtomicU64,
+    /// What the next durable publishes are answered with, first to last.
+    pub(crate) answers: Mutex<VecDeque<PublishError>>,
+    /// So many times the inbox is refused.
+    pub(crate) inbox_refusals: AtomicU64,
 }
 
 impl CuttableBroker {
@@ -33,6 +38,8 @@ impl CuttableBroker {
             cuts: watch::Sender::new(0),
             unconfirmed: AtomicU64::new(0),
             subscribed: AtomicU64::new(0),
+            answers: Mutex::default(),
+            inbox_refusals: AtomicU64::new(0),
         }
     }
 
@@ -52,12 +59,18 @@ impl CuttableBroker {
     }
 }
 
+fn fewer(left: u64) -> Option<u64> {
+    left.checked_sub(1)
+}
+
 #[async_trait]
 impl Broker for CuttableBroker {
     async fn publish(&self, to: &Address, message: Message) -> Result<(), PublishError> {
         let is_durable = message.durable;
+        if is_durable && let Some(error) = self.answers.lock().unwrap().pop_front() {
+            return Err(error);
+        }
         self.inner.publish(to, message).await?;
-        let fewer = |left: u64| left.checked_sub(1);
         match is_durable
             && self
                 .unconfirmed
@@ -76,6 +89,13 @@ impl Broker for CuttableBroker {
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
         if matches!(queue, Queue::Jobs(..)) {
             self.subscribed.fetch_add(1, Ordering::SeqCst);
+        }
+        let refused = || {
+            let refusals = &self.inbox_refusals;
+            refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+        };
+        if matches!(queue, Queue::Inbox(_)) && refused().is_ok() {
+            return Err(SubscribeError::Refused("forbidden by the test".to_owned()));
         }
         let mut cuts = self.cuts.subscribe();
         cuts.mark_unchanged();

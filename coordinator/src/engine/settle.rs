@@ -1,0 +1,34 @@
+//! Settles deliveries once it is known what becomes of them. Beside the engine: a connection that stalls must not hold up the
+//! one writer.
+
+use futures::future::join_all;
+use shared::broker::{Delivery, Queue, SharedBroker, park};
+use tokio::sync::mpsc;
+
+/// What becomes of deliveries.
+#[derive(Debug)]
+pub(crate) enum Settling {
+    /// What they said is on disk.
+    Ack(Vec<Delivery>),
+    /// They must come again.
+    Requeue(Vec<Delivery>),
+    /// Nobody can use it: a person finds it in that queue, with the reason.
+    Park(Queue, Delivery, String),
+}
+
+/// Settles until the engine has ended and everything that it handed over is done.
+pub(crate) async fn run(broker: SharedBroker, mut handed_over: mpsc::UnboundedReceiver<Settling>) {
+    while let Some(settling) = handed_over.recv().await {
+        match settling {
+            Settling::Ack(deliveries) => {
+                join_all(deliveries.into_iter().map(Delivery::ack)).await;
+            }
+            Settling::Requeue(deliveries) => {
+                join_all(deliveries.into_iter().map(Delivery::requeue)).await;
+            }
+            Settling::Park(aside, delivery, reason) => {
+                park(&broker, aside, delivery, &reason).await;
+            }
+        }
+    }
+}

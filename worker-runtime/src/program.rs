@@ -1,0 +1,86 @@
+//! A worker as a program of its own, over RabbitMQ: arguments, settings, connection, exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use shared::artifacts::ArtifactStore;
+use shared::broker::SharedBroker;
+use shared::broker::amqp::AmqpBroker;
+use shared::program::{CommonArguments, Program};
+use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings, Settings};
+use shared::shutdown::shutdown_on_signals;
+use shared::telemetry;
+
+use crate::backend::Backend;
+use crate::settings::WorkerConfig;
+
+/// Arguments that every worker has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    /// Folder of this worker's journal and of what it is working on
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// This worker's name, unique among all workers
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Jobs that are worked on at once
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
+}
+
+/// What a worker program runs with, once its settings are read.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Section `[broker]`.
+    pub broker: BrokerSettings,
+    /// Section `[artifacts]`.
+    pub artifacts: ArtifactSettings,
+    /// Section `[log]`.
+    pub log: LogSettings,
+    /// Section `[worker]`.
+    pub worker: WorkerConfig,
+    /// Its backends, made from its other sections.
+    pub backends: Vec<Arc<dyn Backend>>,
+}
+
+impl WorkerArguments {
+    /// Reads the settings, makes the worker's parts of them and runs it until it is told to stop (Ctrl-C, SIGTERM).
+    pub fn run<T: Settings>(
+        self,
+        program: Program,
+        parts: impl FnOnce(T) -> WorkerParts,
+    ) -> ExitCode {
+        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+        let flags = [
+            ("worker.data_dir", self.data_dir.map(path)),
+            ("worker.worker", self.name),
+            ("worker.slots", self.slots.map(|slots| slots.to_string())),
+        ];
+        program.run(self.common, flags, |settings| {
+            serve(program.name, parts(settings))
+        })
+    }
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
+    let _guard = telemetry::init(&parts.log)?;
+    let stop = shutdown_on_signals();
+    let artifacts = ArtifactStore::open(&parts.artifacts.url)?;
+    let connection = format!("callsheet {name}");
+    let broker = AmqpBroker::connect(parts.broker.url.expose(), &connection).await?;
+    let broker: SharedBroker = Arc::new(broker);
+    let worker = crate::run(
+        parts.backends,
+        parts.worker,
+        Arc::clone(&broker),
+        artifacts,
+        stop,
+    );
+    let ended = worker.await;
+    broker.close().await;
+    Ok(ended?)
+}

@@ -433,6 +433,13 @@ impl Turn {
                     why,
                 })
             }
+            // Time does not help it, and at the head of the queue it would hold up all others.
+            Verdict::Wait {
+                reason: Waits::NeedUnknown,
+            } => {
+                self.ticket = None;
+                Ok(Answer::Wait(Waits::NeedUnknown))
+            }
             Verdict::Wait { reason } => {
                 self.keep_place(locked, &reason.to_string())?;
                 Ok(Answer::Wait(reason))
@@ -506,7 +513,7 @@ impl Reservation {
         self.threads
     }
 
-    /// The backend has finished the job. `keeps`: what stays loaded; `lowest_free`: the lowest free memory that was read
+    /// The backend has finished the job. `keeps`: what stays loaded, in the memory that the job was for; `lowest_free`: the lowest free memory that was read
     /// during the job, if the job ran to its end and was watched all the time.
     pub fn finish(self, keeps: ByteSize, lowest_free: Option<ByteSize>) -> Result<(), LedgerError> {
         self.tell(&Event::Finished { keeps, lowest_free })

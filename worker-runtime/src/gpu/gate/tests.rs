@@ -391,6 +391,55 @@ fn a_job_that_never_fits_is_told_so_and_leaves_no_ticket() {
     assert_eq!(it.video.page().unwrap().tickets, []);
 }
 
+#[test]
+fn a_job_whose_need_is_unknown_waits_without_a_place_in_the_queue() {
+    let it = house();
+    let work = turn(&it.video, 1, Class::Video).work;
+    let mut odd = it.video.turn(work, Need::Unknown);
+    assert_eq!(waits(&mut odd), Waits::NeedUnknown);
+    assert_eq!(it.video.page().unwrap().tickets, []);
+}
+
+#[test]
+fn p05_a_model_in_host_memory_runs_job_after_job_and_its_promise_ends_with_each() {
+    let it = house();
+    let owner = Owner {
+        worker: "cpu".parse().unwrap(),
+        boot: BootId::from_u128(9),
+    };
+    let ledger = Ledger::open(it.root.path(), None, owner).unwrap();
+    let view = View {
+        card: Arc::clone(&it.card),
+        backend: OLLAMA,
+    };
+    let gate = Gate::new(ledger, Policy::default(), Aging::default(), Arc::new(view));
+    for job in 0..5 {
+        let none = memory(0, 0, 0);
+        let mut work = turn_of(&gate, job, Class::Story, OLLAMA.0, "cpu", none)
+            .work
+            .clone();
+        work.ram = ByteSize::gib(40);
+        let need = Need::Host {
+            ram: work.ram,
+            busy: false,
+        };
+        let reservation = reserved(&mut gate.turn(work, need));
+        // Another job does not fit beside it.
+        let other = turn_of(&it.video, 99, Class::Video, COMFY.0, "wan", memory(1, 1, 1));
+        let mut other = it.video.turn(
+            other.work.clone(),
+            Need::Device {
+                memory: memory(1, 1, 1),
+                ram: ByteSize::gib(20),
+                growth: Growth::default(),
+            },
+        );
+        assert!(matches!(waits(&mut other), Waits::Ram { .. }));
+        reservation.finish(ByteSize::gib(40), None).unwrap();
+        reserved(&mut other).withdraw().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn p04_who_waits_is_handed_back_when_its_patience_ends() {
     let it = house();
@@ -405,6 +454,8 @@ async fn p04_who_waits_is_handed_back_when_its_patience_ends() {
         matches!(answer, Answer::Wait(Waits::Foreign(_))),
         "{answer:?}"
     );
+    let waited = it.card.0.lock().unwrap().now;
+    assert!((10..18).contains(&waited.as_secs()), "after {waited:?}");
     assert_eq!(it.video.page().unwrap().tickets.len(), 1);
     drop(scene);
     assert_eq!(it.video.page().unwrap().tickets, []);

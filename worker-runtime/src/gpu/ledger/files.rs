@@ -426,11 +426,7 @@ struct Lock(File);
 impl Lock {
     fn wait(folder: &Path) -> Result<Self, LedgerError> {
         let path = folder.join("decide.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(at(&path))?;
+        let file = open_lock(&path)?;
         file.lock().map_err(at(&path))?;
         Ok(Self(file))
     }
@@ -483,16 +479,22 @@ fn is_orphaned(folder: &Path, entry: &Entry) -> bool {
 
 /// That lock, if nobody holds it. A lock whose file is gone is made anew: it is nobody's.
 fn free_lock(path: &Path) -> Result<Option<File>, LedgerError> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(at(path))?;
+    let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(at(path)(source)),
     }
+}
+
+/// A file to lock. On Windows one that is open for appending only cannot be.
+fn open_lock(path: &Path) -> Result<File, LedgerError> {
+    OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .open(path)
+        .map_err(at(path))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, LedgerError> {

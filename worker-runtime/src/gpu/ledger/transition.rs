@@ -321,12 +321,31 @@ impl Entry {
     }
 
     fn settles(&self, keeps: ByteSize, lowest_free: Option<ByteSize>, now: BootTime) -> Next {
+        if self.work.memory.peak == ByteSize::ZERO {
+            return self.settles_on_host(keeps, now);
+        }
         let settling = State::Settling {
             keeps,
             lowest_free,
             until: now.plus(SETTLES_WITHIN),
         };
         self.becomes(settling, now)
+    }
+
+    /// Work without a device has nothing there to settle. A model that stays in host memory is written down, so that its next
+    /// job does not ask for that memory again.
+    fn settles_on_host(&self, keeps: ByteSize, now: BootTime) -> Next {
+        match keeps {
+            ByteSize::ZERO => Next::Gone,
+            _ => self.becomes(
+                State::Resident {
+                    size: ByteSize::ZERO,
+                    free_then: ByteSize::ZERO,
+                    grew: None,
+                },
+                now,
+            ),
+        }
     }
 }
 

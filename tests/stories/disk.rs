@@ -128,7 +128,9 @@ async fn a_full_disk_is_told_of_and_nothing_accepted_is_lost() -> Result<()> {
     let refused = refused.context("a full disk was never noticed")?;
     assert!(refused.status().is_server_error(), "{refused:?}");
     let problem = refused.text().await?;
-    assert!(problem.contains("disk"), "{problem}");
+    assert!(problem.contains("try again"), "{problem}");
+    let printed = server.program.printed();
+    assert!(printed.contains("is the disk full?"), "{printed}");
 
     std::fs::remove_file(&ballast)?;
     films.push(

@@ -217,14 +217,14 @@ fn class_of(kind: JobKind) -> Class {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use shared::byte_size::ByteSize;
     use shared::ids::{Attempt, BootId, Take};
 
     use super::*;
     use crate::gpu::ledger::{Aging, BackendKind, Entry, EntryId, Owner, Precedence, Ticket, Work};
 
-    const WAN: DeviceMemory = DeviceMemory {
+    pub(in crate::tap) const WAN: DeviceMemory = DeviceMemory {
         load: ByteSize::gib(18),
         peak: ByteSize::gib(21),
         spike: ByteSize::gib(23),
@@ -234,11 +234,11 @@ mod tests {
         BootTime::after(Duration::from_secs(seconds))
     }
 
-    fn me() -> WorkerId {
+    pub(in crate::tap) fn me() -> WorkerId {
         "video-1".parse().unwrap()
     }
 
-    fn other() -> WorkerId {
+    pub(in crate::tap) fn other() -> WorkerId {
         "llm-1".parse().unwrap()
     }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     /// An entry in that state since then, and how old it is now.
-    fn booked(
+    pub(in crate::tap) fn booked(
         worker: WorkerId,
         profile: &str,
         job: u128,
@@ -288,7 +288,7 @@ mod tests {
         }
     }
 
-    fn resident() -> State {
+    pub(in crate::tap) fn resident() -> State {
         State::Resident {
             size: ByteSize::gib(18),
             free_then: ByteSize::gib(5),
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    fn page(entries: Vec<Booked>) -> Page {
+    pub(in crate::tap) fn page(entries: Vec<Booked>) -> Page {
         Page {
             entries,
             ..Page::default()

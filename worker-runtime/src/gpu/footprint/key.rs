@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use shared::byte_size::ByteSize;
+use shared::film::Size;
 use shared::ids::ProfileName;
+use shared::job::Payload;
 
 /// So many pixels are one step of size.
 const PIXELS: u64 = 1 << 17;
@@ -42,6 +44,22 @@ pub struct Extent {
     pub height: u32,
     /// Number of frames.
     pub frames: u32,
+}
+
+impl Extent {
+    /// Of what a job is to make; none for a story or a film, whose need does not grow with it.
+    pub fn of(payload: &Payload) -> Self {
+        let of_size = |size: Size, frames| Self {
+            width: size.width,
+            height: size.height,
+            frames,
+        };
+        match payload {
+            Payload::Keyframe(keyframe) => of_size(keyframe.size, 1),
+            Payload::Scene(scene) => of_size(scene.size, scene.frames),
+            Payload::Story(_) | Payload::Assembly(_) => Self::default(),
+        }
+    }
 }
 
 impl Key {

@@ -20,8 +20,10 @@ const TIMES: usize = 20;
 const USUAL: usize = 5;
 /// A job was squeezed when less than these hundredths of the card stayed free.
 const SQUEEZED: u64 = 10;
-/// Hundredths of a card that are surely to be had when nobody else is there: what is more would never be admitted.
+/// Hundredths of a card that are surely to be had when nobody else is there: what is more might never be admitted.
 const HAD: u64 = 90;
+/// And on a small card so much less than all of it.
+const NOT_HAD: ByteSize = ByteSize::mib(1536);
 
 /// What was learned of the jobs of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +154,7 @@ impl Learned {
     /// on which it fits by what is declared, or by what a squeezed job did with. Not so once it has run out of memory twice in
     /// a row: it does not fit.
     fn can_be_had(&self, estimate: ByteSize, declared: ByteSize, total: ByteSize) -> ByteSize {
-        let limit = total.percent(HAD);
+        let limit = to_be_had(total);
         if estimate <= limit || self.out_of_memory >= 2 {
             return estimate;
         }
@@ -169,13 +171,17 @@ impl Learned {
             (None, true) => peak,
             (None, false) => return None,
         };
-        Some(peak.plus(peak.percent(10)).min(there.percent(HAD)))
+        Some(peak.plus(peak.percent(10)).min(to_be_had(there)))
     }
 
     /// The usual time of a run, and of loading.
     pub(super) fn times(&self) -> (Option<Duration>, Option<Duration>) {
         (median(&self.runs), median(&self.loads))
     }
+}
+
+fn to_be_had(total: ByteSize) -> ByteSize {
+    total.percent(HAD).min(total.less(NOT_HAD))
 }
 
 /// The same with another peak. While two jobs overlap there is as much more as was declared.

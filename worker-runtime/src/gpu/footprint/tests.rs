@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use shared::byte_size::ByteSize;
+use shared::ids::JobId;
 use shared::profile::{DeviceMemory, ResourceRequest};
 use shared::time::Timestamp;
 use tempfile::TempDir;
@@ -14,7 +15,11 @@ use super::figure::{Figure, quantile};
 use super::learned::Learned;
 use super::*;
 use crate::gpu::admit::tests::chance::Chance;
-use crate::gpu::admit::{Growth, Need};
+use crate::gpu::admit::{
+    Backend, Books, Device, Evictions, Growth, Need, Policy, Request, Verdict, admit,
+};
+use crate::gpu::ledger::{Aging, BackendId, BackendKind, BootTime, Class, Precedence};
+use crate::gpu::reading::{DeviceReading, DeviceUuid, Health, Holders};
 
 const WAN: DeviceMemory = DeviceMemory {
     load: ByteSize::gib(18),
@@ -262,6 +267,83 @@ fn what_a_backend_takes_on_a_card_never_keeps_its_job_from_that_card() {
     }
     let growth = learned(&many(&scene(231), 3), TOTAL).growth(WAN, TOTAL);
     assert!(growth.cold.unwrap() <= percent(TOTAL, 90));
+}
+
+#[test]
+fn whatever_a_backend_took_its_job_is_admitted_on_the_empty_card_again() {
+    for card in [8, 12, 16, 24, 48, 80].map(ByteSize::gib) {
+        let small = DeviceMemory {
+            load: percent(card, 50),
+            peak: percent(card, 60),
+            spike: percent(card, 60),
+        };
+        let free = percent(card, 97);
+        let greedy = Sample {
+            free_before: free,
+            lowest_free: ByteSize::mib(20),
+            highest_held: Some(free),
+            ..scene(0)
+        };
+        for pids in [vec![100], vec![]] {
+            let learned = learned(&many(&greedy, 5), card);
+            let need = Need::Device {
+                memory: learned.memory(small, card),
+                ram: ByteSize::ZERO,
+                growth: learned.growth(small, card),
+            };
+            let verdict = on_empty_card(need, card, free, pids);
+            assert!(
+                matches!(verdict, Verdict::Admit { .. }),
+                "{card}: {verdict:?}"
+            );
+        }
+    }
+}
+
+/// What the gate says on a card with nothing on it. With no process ids nothing tells what a backend holds.
+fn on_empty_card(need: Need, total: ByteSize, free: ByteSize, pids: Vec<u32>) -> Verdict {
+    let backend = BackendId("comfyui".to_owned());
+    let request = Request {
+        job: JobId::from_u128(1),
+        profile: "wan".parse().unwrap(),
+        backend: backend.clone(),
+        need,
+        precedence: Precedence::of(Class::Video, BootTime::default(), Aging::default()),
+        waited: Duration::ZERO,
+        evictions: Evictions::default(),
+    };
+    let reading = DeviceReading {
+        uuid: DeviceUuid("GPU-1".to_owned()),
+        name: "a card".to_owned(),
+        total,
+        reserved: ByteSize::bytes(total.as_bytes() - free.as_bytes()),
+        used: ByteSize::ZERO,
+        free,
+        holders: match pids.is_empty() {
+            true => Holders::Unknown("as on Windows".to_owned()),
+            false => Holders::Known(Vec::new()),
+        },
+        health: Health::Well,
+        age: Duration::ZERO,
+    };
+    let device = Device {
+        reading: Some(reading),
+        backends: vec![Backend {
+            id: backend,
+            kind: BackendKind::Replacing,
+            pids,
+            live: true,
+            reported: None,
+            residue: ByteSize::ZERO,
+        }],
+    };
+    admit(
+        &request,
+        &device,
+        None,
+        &Books::default(),
+        &Policy::default(),
+    )
 }
 
 #[test]

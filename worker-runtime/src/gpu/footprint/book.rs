@@ -60,12 +60,21 @@ impl Default for Book {
 
 impl Book {
     /// What to reckon with for a job: what was declared, as far as nothing was learned.
-    pub(super) fn need(&self, declared: &ResourceRequest, busy: bool, key: &Key) -> Need {
+    pub(super) fn need(
+        &self,
+        declared: &ResourceRequest,
+        busy: bool,
+        key: &Key,
+        now: Timestamp,
+    ) -> Need {
         match Need::declared(declared, busy) {
             Need::Device { memory, ram, .. } => {
                 let total = key.device.total;
                 let (memory, growth) = match self.of(key) {
-                    Some(learned) => (learned.memory(memory, total), learned.growth(memory, total)),
+                    Some(learned) => (
+                        learned.memory(memory, total, now),
+                        learned.growth(memory, total, now),
+                    ),
                     None => (self.seeded(memory, key), Growth::default()),
                 };
                 Need::Device {

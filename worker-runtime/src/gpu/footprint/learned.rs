@@ -25,6 +25,9 @@ const HAD: u64 = 90;
 /// And on a small card so much less than all of it.
 const NOT_HAD: ByteSize = ByteSize::mib(1536);
 
+/// A job that ran out of memory again and again is tried once more after this.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_hours(24);
+
 /// What was learned of the jobs of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Learned {
@@ -127,8 +130,14 @@ impl Learned {
     }
 
     /// Device memory to reckon with, on a card with so much of it.
-    pub(super) fn memory(&self, declared: DeviceMemory, total: ByteSize) -> DeviceMemory {
-        let peak = self.can_be_had(self.peak.estimate(declared.peak), declared.peak, total);
+    pub(super) fn memory(
+        &self,
+        declared: DeviceMemory,
+        total: ByteSize,
+        now: Timestamp,
+    ) -> DeviceMemory {
+        let estimate = self.peak.estimate(declared.peak);
+        let peak = self.can_be_had(estimate, declared.peak, total, now);
         let load = self.resident.estimate(declared.load).min(peak);
         DeviceMemory {
             load,
@@ -137,25 +146,34 @@ impl Learned {
     }
 
     /// How far free memory falls.
-    pub(super) fn growth(&self, declared: DeviceMemory, total: ByteSize) -> Growth {
+    pub(super) fn growth(&self, declared: DeviceMemory, total: ByteSize, now: Timestamp) -> Growth {
         let cold = self.grows_cold.known().map(|_| {
             let cold = self.grows_cold.estimate(declared.peak);
-            self.can_be_had(cold, declared.peak, total)
+            self.can_be_had(cold, declared.peak, total, now)
         });
         // The declared growth is a lower bound wherever this is used.
         let warm = self
             .grows_warm
             .known()
-            .map(|warm| self.can_be_had(warm, declared.peak, total));
+            .map(|warm| self.can_be_had(warm, declared.peak, total, now));
         Growth { cold, warm }
     }
 
     /// A backend takes what is there: what it was seen to hold can be more than it needs. That must not keep a job from a card
     /// on which it fits by what is declared, or by what a squeezed job did with. Not so once it has run out of memory twice in
-    /// a row: it does not fit.
-    fn can_be_had(&self, estimate: ByteSize, declared: ByteSize, total: ByteSize) -> ByteSize {
+    /// a row: it does not fit. Not even that holds for ever, since nothing could show that it was wrong.
+    fn can_be_had(
+        &self,
+        estimate: ByteSize,
+        declared: ByteSize,
+        total: ByteSize,
+        now: Timestamp,
+    ) -> ByteSize {
         let limit = to_be_had(total);
-        if estimate <= limit || self.out_of_memory >= 2 {
+        let lately = self
+            .seen_at
+            .is_none_or(|at| now.since(at) < TRIED_AGAIN_AFTER);
+        if estimate <= limit || (self.out_of_memory >= 2 && lately) {
             return estimate;
         }
         let needed = self.squeezed.map_or(limit, |least| least.min(limit));

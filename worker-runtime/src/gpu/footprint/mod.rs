@@ -51,7 +51,7 @@ impl Footprints {
     /// What the next job of that key needs. `busy`: it keeps the processors busy. What cannot be read counts as not learned:
     /// then what was declared counts alone.
     pub fn need(&self, declared: &ResourceRequest, busy: bool, key: &Key) -> Need {
-        self.read().need(declared, busy, key)
+        self.read().need(declared, busy, key, Timestamp::now())
     }
 
     /// A job of that key has ended. To be told about jobs that finished or ran out of memory, and were watched all the time.

@@ -27,6 +27,7 @@ const WAN: DeviceMemory = DeviceMemory {
     spike: ByteSize::gib(23),
 };
 const TOTAL: ByteSize = ByteSize::gib(24);
+const NOW: Timestamp = Timestamp::from_millis(1_000);
 const DRIFT: ByteSize = ByteSize::mib(256);
 
 fn gib(tenths: u64) -> ByteSize {
@@ -195,7 +196,7 @@ fn learned(samples: &[Sample], total: ByteSize) -> Learned {
 }
 
 fn peak(samples: &[Sample], total: ByteSize) -> ByteSize {
-    learned(samples, total).memory(WAN, total).peak
+    learned(samples, total).memory(WAN, total, NOW).peak
 }
 
 fn many(sample: &Sample, count: usize) -> Vec<Sample> {
@@ -205,8 +206,8 @@ fn many(sample: &Sample, count: usize) -> Vec<Sample> {
 #[test]
 fn nothing_seen_is_what_was_declared() {
     let learned = Learned::default();
-    assert_eq!(learned.memory(WAN, TOTAL), WAN);
-    assert_eq!(learned.growth(WAN, TOTAL), Growth::default());
+    assert_eq!(learned.memory(WAN, TOTAL, NOW), WAN);
+    assert_eq!(learned.growth(WAN, TOTAL, NOW), Growth::default());
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn the_order_of_the_three_amounts_holds_whatever_is_seen() {
                 ..scene(held)
             };
             learned.learn(&sample, TOTAL, DRIFT);
-            let memory = learned.memory(WAN, TOTAL);
+            let memory = learned.memory(WAN, TOTAL, NOW);
             assert!(
                 memory.load <= memory.peak && memory.peak <= memory.spike,
                 "{memory:?}"
@@ -241,7 +242,7 @@ fn the_order_of_the_three_amounts_holds_whatever_is_seen() {
 #[test]
 fn a_job_that_held_more_than_declared_raises_the_need_at_once() {
     let roomy = ByteSize::gib(48);
-    let memory = learned(&[roomy_scene(220)], roomy).memory(WAN, roomy);
+    let memory = learned(&[roomy_scene(220)], roomy).memory(WAN, roomy, NOW);
     let peak = memory.peak.as_bytes();
     assert!(peak.abs_diff(percent(gib(220), 110).as_bytes()) < 100);
     assert_eq!(memory.spike.as_bytes() - peak, 2 << 30);
@@ -265,7 +266,7 @@ fn what_a_backend_takes_on_a_card_never_keeps_its_job_from_that_card() {
             "{count}: {peak}"
         );
     }
-    let growth = learned(&many(&scene(231), 3), TOTAL).growth(WAN, TOTAL);
+    let growth = learned(&many(&scene(231), 3), TOTAL).growth(WAN, TOTAL, NOW);
     assert!(growth.cold.unwrap() <= percent(TOTAL, 90));
 }
 
@@ -287,9 +288,9 @@ fn whatever_a_backend_took_its_job_is_admitted_on_the_empty_card_again() {
         for pids in [vec![100], vec![]] {
             let learned = learned(&many(&greedy, 5), card);
             let need = Need::Device {
-                memory: learned.memory(small, card),
+                memory: learned.memory(small, card, NOW),
                 ram: ByteSize::ZERO,
-                growth: learned.growth(small, card),
+                growth: learned.growth(small, card, NOW),
             };
             let verdict = on_empty_card(need, card, free, pids);
             assert!(
@@ -359,7 +360,7 @@ fn what_a_squeezed_job_did_with_bounds_the_need_and_a_streamed_one_does_not() {
         ..scene(190)
     };
     let mut samples = many(&scene(231), 3);
-    let peak = |samples: &[Sample]| learned(samples, TOTAL).memory(small, TOTAL).peak;
+    let peak = |samples: &[Sample]| learned(samples, TOTAL).memory(small, TOTAL, NOW).peak;
     let greedy = peak(&samples);
     assert_eq!(greedy, percent(TOTAL, 90));
     samples.extend(many(&scene(225), 5));
@@ -393,6 +394,21 @@ fn a_job_that_ran_out_on_an_empty_card_is_tried_there_once_more_and_no_third_tim
 }
 
 #[test]
+fn what_did_not_fit_is_tried_again_after_a_day() {
+    let device = card("4090", 24);
+    let mut book = Book::default();
+    for _ in 0..2 {
+        book.learn(&key(&device), &ran_out(231), NOW);
+    }
+    let fits = |after: Duration| {
+        let need = book.need(&declared(), false, &key(&device), NOW.plus(after));
+        memory(need).peak <= percent(TOTAL, 90)
+    };
+    assert!(!fits(Duration::from_hours(23)));
+    assert!(fits(Duration::from_hours(24)));
+}
+
+#[test]
 fn memory_that_others_took_is_not_the_profile_s_fault() {
     let sample = Sample {
         foreign_rise: ByteSize::gib(2),
@@ -416,7 +432,7 @@ fn a_job_that_takes_far_too_long_raises_the_need_unless_the_card_was_throttled()
             ..scene(100)
         };
         let told = learned.learn(&sample, roomy, DRIFT);
-        (told.slow, learned.memory(WAN, roomy).peak)
+        (told.slow, learned.memory(WAN, roomy, NOW).peak)
     };
     let (slow, usual) = run(true, 125);
     assert!(!slow);
@@ -448,12 +464,12 @@ fn growth_is_learned_apart_for_a_loaded_model_and_for_an_empty_card() {
         start: Start::Other,
         ..scene(230)
     };
-    let growth = learned(&[scene(190), warm.clone(), other], TOTAL).growth(WAN, TOTAL);
+    let growth = learned(&[scene(190), warm.clone(), other], TOTAL).growth(WAN, TOTAL, NOW);
     // Declared: 21 GiB, which is more than was seen on an empty card.
     assert_eq!(growth.cold, Some(WAN.peak));
     let warm_growth = growth.warm.unwrap().as_bytes();
     assert!(warm_growth.abs_diff(percent(gib(30), 110).as_bytes()) < 1 << 20);
-    assert_eq!(learned(&[warm], TOTAL).growth(WAN, TOTAL).cold, None);
+    assert_eq!(learned(&[warm], TOTAL).growth(WAN, TOTAL, NOW).cold, None);
 }
 
 #[test]
@@ -475,7 +491,7 @@ fn what_stays_loaded_is_learned_and_never_more_than_the_peak() {
         resident: Some(gib(100)),
         ..scene(150)
     };
-    let memory = learned(&many(&sample, 60), TOTAL).memory(WAN, TOTAL);
+    let memory = learned(&many(&sample, 60), TOTAL).memory(WAN, TOTAL, NOW);
     assert!(
         memory
             .load
@@ -563,7 +579,7 @@ fn what_was_learned_counts_for_its_key_alone() {
     let device = card("A6000", 48);
     let mut book = Book::default();
     book.learn(&key(&device), &roomy_scene(300), moment(1));
-    assert!(memory(book.need(&declared(), false, &key(&device))).peak > WAN.peak);
+    assert!(memory(book.need(&declared(), false, &key(&device), NOW)).peak > WAN.peak);
     let larger = Extent {
         width: 1280,
         height: 720,
@@ -571,7 +587,7 @@ fn what_was_learned_counts_for_its_key_alone() {
     };
     let other = Key::new("wan".parse().unwrap(), device, larger);
     assert_eq!(
-        book.need(&declared(), false, &other),
+        book.need(&declared(), false, &other, NOW),
         Need::declared(&declared(), false)
     );
 }
@@ -589,7 +605,7 @@ fn an_unknown_need_and_work_without_a_device_stay_what_they_are() {
         ram: ByteSize::ZERO,
     };
     assert_eq!(
-        book.need(&contradiction, false, &key(&device)),
+        book.need(&contradiction, false, &key(&device), NOW),
         Need::Unknown
     );
     let on_host = ResourceRequest {
@@ -597,7 +613,7 @@ fn an_unknown_need_and_work_without_a_device_stay_what_they_are() {
         ram: ByteSize::gib(3),
     };
     assert_eq!(
-        book.need(&on_host, true, &key(&device)),
+        book.need(&on_host, true, &key(&device), NOW),
         Need::declared(&on_host, true)
     );
 }
@@ -609,7 +625,7 @@ fn a_new_card_begins_a_tenth_above_what_the_nearest_has_shown() {
     book.learn(&key(&small), &scene(210), moment(1));
     // Greed on a roomy card tells nothing of a smaller one.
     book.learn(&key(&large), &roomy_scene(300), moment(2));
-    let peak = |book: &Book, device| memory(book.need(&declared(), false, &key(device))).peak;
+    let peak = |book: &Book, device| memory(book.need(&declared(), false, &key(device), NOW)).peak;
     assert_eq!(peak(&book, &new), WAN.peak);
     let near_small = card("4090", 28);
     let seeded = peak(&book, &near_small);

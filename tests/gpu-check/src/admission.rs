@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use shared::byte_size::ByteSize;
@@ -42,22 +42,26 @@ pub(crate) fn measure(probe: &Arc<NvmlProbe>, uuid: &DeviceUuid, times: u32) -> 
     let memory = probe.memory(uuid)?;
     let part = |percent: u64| ByteSize::bytes(memory.free.as_bytes() / 100 * percent);
 
-    let mut first = turn(&gate, part(55));
+    let mut first = turn(&gate, "first", part(55));
     let reservation = reserved(&mut first)?;
     println!("  a job of {} is admitted", part(55));
-    let mut second = turn(&gate, part(60));
+    let mut second = turn(&gate, "second", part(60));
     match second.ask()? {
         Answer::Wait(why) => println!("  another of {} waits: {why}", part(60)),
-        other => bail!("a second job of {} should wait: {other:?}", part(60)),
+        other => bail!(
+            "a second job of {} should wait, not {}",
+            part(60),
+            told(&other)
+        ),
     }
     show("deciding that it waits", times, || second.ask().is_ok());
     reservation.withdraw()?;
     let reservation = reserved(&mut second).context("after the first job was given up")?;
     println!("  it is admitted once the first is given up");
     let larger = ByteSize::bytes(memory.total.as_bytes() * 2);
-    match turn(&gate, larger).ask()? {
+    match turn(&gate, "third", larger).ask()? {
         Answer::Never(why) => println!("  one of {larger} is refused: {why}"),
-        other => bail!("a job of {larger} should be refused: {other:?}"),
+        other => bail!("a job of {larger} should be refused, not {}", told(&other)),
     }
     Ok(reservation.withdraw()?)
 }
@@ -82,8 +86,9 @@ impl Sight for View {
     }
 }
 
-/// A job that needs that much at its peak.
-fn turn(gate: &Arc<Gate>, peak: ByteSize) -> Turn {
+/// A job that needs that much at its peak, of a backend of that name: the jobs of one backend run one after the other, and
+/// together need no more than the largest of them.
+fn turn(gate: &Arc<Gate>, backend: &str, peak: ByteSize) -> Turn {
     let memory = DeviceMemory {
         load: peak,
         peak,
@@ -93,7 +98,7 @@ fn turn(gate: &Arc<Gate>, peak: ByteSize) -> Turn {
         job: JobId::generate(),
         take: Take::FIRST,
         attempt: Attempt::FIRST,
-        backend: BackendId("gpu-check".to_owned()),
+        backend: BackendId(backend.to_owned()),
         kind: BackendKind::Replacing,
         profile: "gpu-check".parse().expect("it is a name"),
         class: Class::Video,
@@ -112,13 +117,18 @@ fn turn(gate: &Arc<Gate>, peak: ByteSize) -> Turn {
     gate.turn(work, need)
 }
 
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Reserved(_) => "begin".to_owned(),
+        Answer::Wait(why) => format!("wait: {why}"),
+        Answer::Never(why) => format!("be refused: {why}"),
+        Answer::Evict { why, .. } => format!("put others out: {why}"),
+    }
+}
+
 fn reserved(turn: &mut Turn) -> Result<Reservation> {
-    let began = Instant::now();
     match turn.ask()? {
         Answer::Reserved(reservation) => Ok(reservation),
-        other => bail!(
-            "a job that fits should be admitted, not answered after {:?} with {other:?}",
-            began.elapsed()
-        ),
+        other => bail!("a job that fits should be admitted, not {}", told(&other)),
     }
 }

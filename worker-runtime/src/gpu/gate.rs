@@ -188,6 +188,11 @@ impl Gate {
         self.ledger.lock()?.page(self.sight.now())
     }
 
+    /// How long this worker's last decision kept the host's other workers from theirs.
+    pub fn last_decision(&self) -> Duration {
+        self.ledger.last_held()
+    }
+
     /// The device with all backends on it, those of other workers as they told of them.
     fn device(&self, page: &Page, seen: &Seen) -> Device {
         let mut backends = seen.backends.clone();

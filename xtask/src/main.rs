@@ -24,6 +24,8 @@ Usage: cargo xtask TASK
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
   gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
                           `cargo xtask gpu-check --help` lists ARGS
+  gate-race [ARGS]        worker processes race for one simulated card and are killed meanwhile: with the gate, and with
+                          a naive one; `cargo xtask gate-race --help` lists ARGS
   docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Some("check") => check(),
         Some("bench") => bench(rest),
         Some("gpu-check") => gpu_check(rest),
+        Some("gate-race") => gate_race(rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {
             println!("{HELP}");
@@ -131,6 +134,11 @@ fn bench(arguments: Vec<OsString>) -> Outcome {
 fn gpu_check(arguments: Vec<OsString>) -> Outcome {
     let mut check = cargo("run --release --quiet --package gpu-check --");
     platform::hand_over(check.args(arguments))
+}
+
+fn gate_race(arguments: Vec<OsString>) -> Outcome {
+    let mut race = cargo("run --release --quiet --package gate-race --");
+    platform::hand_over(race.args(arguments))
 }
 
 fn docs() -> Outcome {

@@ -17,6 +17,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub struct Ledger {
     folder: PathBuf,
     owner: Owner,
     written: AtomicU64,
+    /// In nanoseconds.
+    last_held: AtomicU64,
 }
 
 /// What is on the books.
@@ -99,6 +102,7 @@ impl Ledger {
             folder,
             owner,
             written: AtomicU64::new(0),
+            last_held: AtomicU64::new(0),
         })
     }
 
@@ -112,11 +116,18 @@ impl Ledger {
     /// The lock of the device comes first and that of the host second, which is taken when the books are read: host memory
     /// is shared by all devices, and reading a sick card must not hold up the decisions about the others.
     pub fn lock(&self) -> Result<Locked<'_>, LedgerError> {
+        let device = Lock::wait(&self.folder)?;
         Ok(Locked {
             ledger: self,
-            device: Lock::wait(&self.folder)?,
+            since: Instant::now(),
+            device,
             host: None,
         })
+    }
+
+    /// How long this one kept all others from deciding when it did so last.
+    pub fn last_held(&self) -> Duration {
+        Duration::from_nanos(self.last_held.load(Ordering::Relaxed))
     }
 
     fn next_id(&self) -> EntryId {
@@ -131,9 +142,17 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Locked<'a> {
     ledger: &'a Ledger,
+    since: Instant,
     #[expect(dead_code, reason = "held until the decision is written down")]
     device: Lock,
     host: Option<Lock>,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let held = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.ledger.last_held.store(held, Ordering::Relaxed);
+    }
 }
 
 impl Locked<'_> {

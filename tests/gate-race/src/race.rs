@@ -152,7 +152,12 @@ impl<'a> Race<'a> {
             ledger: self.ledger(),
         };
         Ok(Worker {
-            life: Life::start(self.program, &orders, self.teller.clone())?,
+            life: Life::start(
+                self.program,
+                self.double.state_file(),
+                &orders,
+                self.teller.clone(),
+            )?,
             number: life,
             job: None,
             waits_since: None,

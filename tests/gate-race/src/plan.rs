@@ -64,7 +64,7 @@ impl Plan {
             workers,
             time: Duration::from_secs(seconds),
             seed,
-            kill_every: Duration::from_millis(90),
+            kill_every: Duration::from_millis(85),
         }
     }
 

@@ -37,6 +37,9 @@ const COOL_DOWN: Duration = Duration::from_secs(60);
 /// Who waits asks again after a time between these two.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
+/// Why a request waits is written down anew this often at most: its numbers change all the time.
+const TELLS_EVERY: Duration = Duration::from_secs(1);
+
 /// Where a gate gets its readings. At times called while the host's other workers wait for the decision: it answers within
 /// milliseconds, or with the last reading and its age.
 pub trait Sight: fmt::Debug + Send + Sync {
@@ -149,6 +152,7 @@ impl Gate {
             need,
             arrived,
             ticket: None,
+            told_at: arrived,
             claim: None,
             evictions: Evictions::default(),
             rests_until: None,
@@ -347,6 +351,8 @@ pub struct Turn {
     need: Need,
     arrived: BootTime,
     ticket: Option<Held>,
+    /// When the ticket was last written.
+    told_at: BootTime,
     claim: Option<Held>,
     evictions: Evictions,
     rests_until: Option<BootTime>,
@@ -477,7 +483,7 @@ impl Turn {
                 ref short,
             } => {
                 let why = short.to_string();
-                self.keep_place(locked, &why)?;
+                self.keep_place(locked, &why, now)?;
                 if let Some(old) = self.claim.take() {
                     locked.tell(old.id(), &Event::Withdrawn, now)?;
                 }
@@ -498,7 +504,7 @@ impl Turn {
                 Ok(Answer::Wait(Waits::NeedUnknown))
             }
             Verdict::Wait { reason } => {
-                self.keep_place(locked, &reason.to_string())?;
+                self.keep_place(locked, &reason.to_string(), now)?;
                 Ok(Answer::Wait(reason))
             }
             Verdict::Never { .. } => {
@@ -510,7 +516,16 @@ impl Turn {
     }
 
     /// Takes a ticket, or writes on it why it still waits.
-    fn keep_place(&mut self, locked: &mut Locked<'_>, reason: &str) -> Result<(), LedgerError> {
+    fn keep_place(
+        &mut self,
+        locked: &mut Locked<'_>,
+        reason: &str,
+        now: BootTime,
+    ) -> Result<(), LedgerError> {
+        if self.ticket.is_some() && now.since(self.told_at) < TELLS_EVERY {
+            return Ok(());
+        }
+        self.told_at = now;
         let ticket = |id, owner| Ticket {
             id,
             precedence: self.work.precedence,

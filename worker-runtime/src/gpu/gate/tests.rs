@@ -269,6 +269,24 @@ fn a_promise_of_one_worker_makes_the_other_wait_and_the_ticket_tells_why() {
 }
 
 #[test]
+fn a_ticket_tells_a_new_reason_within_a_second() {
+    let it = house();
+    let scene = reserved(&mut turn(&it.video, 1, Class::Video));
+    let mut story = turn(&it.story, 2, Class::Story);
+    let told = |story: &mut Turn| {
+        waits(story);
+        it.video.page().unwrap().tickets[0].reason.clone().unwrap()
+    };
+    let first = told(&mut story);
+    it.card.set(|truth| truth.foreign = ByteSize::gib(20));
+    it.card.pass(Duration::from_millis(999));
+    assert_eq!(told(&mut story), first);
+    it.card.pass(Duration::from_millis(1));
+    assert_ne!(told(&mut story), first);
+    drop(scene);
+}
+
+#[test]
 fn an_idle_model_of_another_worker_makes_way_and_what_it_frees_is_claimed() {
     let it = house();
     let story = reserved(&mut turn(&it.story, 1, Class::Story));

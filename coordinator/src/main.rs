@@ -56,7 +56,8 @@ fn main() -> ExitCode {
     PROGRAM.run(arguments.common, flags, run)
 }
 
-#[tokio::main(worker_threads = 2)]
+// One thread: a message goes from task to task without waking another processor. What computes for long has threads of its own.
+#[tokio::main(flavor = "current_thread")]
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let _guard = telemetry::init(&settings.log)?;
     let stop = shutdown_on_signals();

@@ -171,7 +171,7 @@ fn profile(offer: &str) -> anyhow::Result<Profile> {
     })
 }
 
-#[tokio::main(worker_threads = 2)]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let log = shared::settings::LogSettings {

@@ -65,7 +65,8 @@ impl WorkerArguments {
     }
 }
 
-#[tokio::main(worker_threads = 2)]
+// One thread: a message goes from task to task without waking another processor. What computes for long has threads of its own.
+#[tokio::main(flavor = "current_thread")]
 async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
     let _guard = telemetry::init(&parts.log)?;
     let stop = shutdown_on_signals();

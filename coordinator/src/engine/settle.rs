@@ -1,9 +1,16 @@
 //! Settles deliveries once it is known what becomes of them. Beside the engine: a connection that stalls must not hold up the
 //! one writer.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use shared::broker::{Delivery, Queue, SharedBroker, park};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// How long acks wait. A quorum queue writes an ack to its log like a message, and flushes it: at once, it would go before the very
+/// attempt or answer that followed from the delivery.
+const ACK_LATER: Duration = Duration::from_millis(3);
 
 /// What becomes of deliveries.
 #[derive(Debug)]
@@ -21,6 +28,7 @@ pub(crate) async fn run(broker: SharedBroker, mut handed_over: mpsc::UnboundedRe
     while let Some(settling) = handed_over.recv().await {
         match settling {
             Settling::Ack(deliveries) => {
+                sleep(ACK_LATER).await;
                 join_all(deliveries.into_iter().map(Delivery::ack)).await;
             }
             Settling::Requeue(deliveries) => {

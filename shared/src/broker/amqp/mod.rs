@@ -3,6 +3,7 @@
 //! What lapin recovers by itself is not enough (channels closed by the broker, lost deliveries, giving up), so its recovery
 //! is off: `connection` drops both connections when either is lost and builds everything again.
 
+mod acks;
 mod connection;
 mod declare;
 mod mapping;

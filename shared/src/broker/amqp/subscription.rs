@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,10 +14,12 @@ use lapin::options::{
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, Consumer, ErrorKind};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::acks::{Ack, Acks};
 use super::connection::Session;
 use super::mapping;
 use crate::broker::{Delivery, Queue, ReadOptions, Settle, SubscribeError, Subscription};
@@ -85,6 +87,7 @@ async fn try_subscribe(
             prefetch,
             channel: Mutex::new(Some(channel)),
             unsettled: AtomicUsize::new(0),
+            acks: Mutex::default(),
             was_cancelled: AtomicBool::new(false),
         }),
     })
@@ -121,6 +124,7 @@ struct Reader {
     /// `None` once the subscription has been dropped: then nothing can be settled any more.
     channel: Mutex<Option<Channel>>,
     unsettled: AtomicUsize,
+    acks: Mutex<Acks<Acker>>,
     was_cancelled: AtomicBool,
 }
 
@@ -147,13 +151,19 @@ impl Reader {
             .is_some()
     }
 
+    fn acks(&self) -> MutexGuard<'_, Acks<Acker>> {
+        self.acks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn hand_over(self: &Arc<Self>, mut delivery: AmqpDelivery) -> Delivery {
         self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.acks().opened(delivery.delivery_tag);
         Delivery {
             message: mapping::message(&mut delivery),
             redelivered: delivery.redelivered,
             settle: Box::new(AmqpSettle {
                 reader: Arc::clone(self),
+                tag: delivery.delivery_tag,
                 acker: delivery.acker,
             }),
         }
@@ -265,14 +275,16 @@ impl Drop for AmqpSubscription {
 #[derive(Debug)]
 struct AmqpSettle {
     reader: Arc<Reader>,
+    tag: u64,
     acker: Acker,
 }
 
-impl AmqpSettle {
-    fn settled(&self, answer: &lapin::Result<bool>) -> bool {
+impl Reader {
+    /// What lapin answered when it was told to settle so many deliveries.
+    fn settled(&self, answer: &lapin::Result<bool>, count: usize) -> bool {
         let is_settled = matches!(answer, Ok(true));
         if is_settled {
-            self.reader.unsettled.fetch_sub(1, Ordering::Relaxed);
+            self.unsettled.fetch_sub(count, Ordering::Relaxed);
         }
         is_settled
     }
@@ -281,22 +293,34 @@ impl AmqpSettle {
 #[async_trait]
 impl Settle for AmqpSettle {
     async fn ack(self: Box<Self>) -> bool {
-        if !self.reader.is_open() {
+        let Self { reader, tag, acker } = *self;
+        if !reader.is_open() {
             return false;
         }
-        let answer = self.acker.ack(BasicAckOptions::default()).await;
-        self.settled(&answer)
+        reader.acks().done(tag, acker);
+        // Whoever acks at the same time is done, too, once this goes on, and the first to go on sends all of it.
+        yield_now().await;
+        let acks = reader.acks().take();
+        let mut are_settled = true;
+        for Ack { by, count } in acks {
+            let options = BasicAckOptions {
+                multiple: count > 1,
+            };
+            are_settled &= reader.settled(&by.ack(options).await, count);
+        }
+        are_settled && reader.is_open()
     }
 
     async fn requeue(self: Box<Self>) -> bool {
         if !self.reader.is_open() {
             return false;
         }
+        self.reader.acks().settled(self.tag);
         let options = BasicNackOptions {
             requeue: true,
             multiple: false,
         };
         let answer = self.acker.nack(options).await;
-        self.settled(&answer)
+        self.reader.settled(&answer, 1)
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 /// How long acks wait. A quorum queue writes an ack to its log like a message, and flushes it: at once, it would go before the very
-/// attempt or answer that followed from the delivery.
+/// attempt or answer that followed from the delivery. What a stop cuts off meanwhile comes again, and changes nothing.
 const ACK_LATER: Duration = Duration::from_millis(3);
 
 /// What becomes of deliveries.

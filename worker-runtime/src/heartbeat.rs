@@ -69,7 +69,9 @@ fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
         let for_now = || {
             let backend = conditions.not_ready[offer.backend].as_ref();
             let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
-            backend.or_else(|| conditions.blocked[place].clone())
+            let queue = || conditions.blocked[place].clone();
+            let card = || conditions.standing[place].clone();
+            backend.or_else(queue).or_else(card)
         };
         let never = offer.refusal.is_some();
         let reason = offer.refusal.clone().or_else(for_now)?;

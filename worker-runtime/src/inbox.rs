@@ -9,8 +9,10 @@ use shared::fields;
 use shared::protocol::{Envelope, ToWorker};
 use tokio::time::sleep;
 
+use crate::gpu::ledger::BootTime;
 use crate::runs::Answer;
 use crate::runtime::WorkerError;
+use crate::tap::Hints;
 use crate::worker::Worker;
 
 /// Answers on their way to one worker at a time: enough for hundreds of short attempts a second.
@@ -89,8 +91,10 @@ async fn obey(worker: &Worker, delivery: Delivery) {
         ToWorker::PauseWorker(pause) => {
             worker.set(|conditions| conditions.paused = pause.paused);
         }
-        // Every profile that is admitted needs no device, so that its queue is always worth opening.
-        ToWorker::BacklogHints(_) => {}
+        ToWorker::BacklogHints(hints) => {
+            let heard = Hints::new(hints.backlogs, BootTime::now());
+            worker.hints.send_replace(Some(heard));
+        }
         ToWorker::RunAttempt(_) => {
             let reason = "an attempt belongs in the queue of its profile, not in a worker's inbox";
             return worker.park(delivery, reason).await;

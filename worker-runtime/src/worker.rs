@@ -1,7 +1,7 @@
 //! What the parts of one running worker share.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::artifacts::ArtifactStore;
 use shared::broker::{Delivery, Message, Queue, SharedBroker, park};
@@ -23,6 +23,7 @@ use crate::report::Reporter;
 use crate::runs::Runs;
 use crate::settings::WorkerConfig;
 use crate::slots::{Slot, Slots};
+use crate::tap::{Card, Hints};
 
 /// One running worker.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(crate) struct Worker {
     pub(crate) slots: Slots,
     pub(crate) runs: Arc<Runs>,
     pub(crate) conditions: watch::Sender<Conditions>,
+    /// What the coordinator said last of what waits.
+    pub(crate) hints: watch::Sender<Option<Hints>>,
+    /// What is known of the card that the work here needs.
+    pub(crate) card: Mutex<Card>,
     /// One for each backend: it failed, look again whether it is ready.
     pub(crate) recheck: Vec<Notify>,
     /// Granted runs, until their report is written down.
@@ -61,6 +66,8 @@ pub(crate) struct Conditions {
     pub(crate) not_ready: Vec<Option<String>>,
     /// Why the queue of an offer cannot be read; one entry for each offer.
     pub(crate) blocked: Vec<Option<String>>,
+    /// Why the queue of an offer is not worth opening now; one entry for each offer.
+    pub(crate) standing: Vec<Option<String>>,
 }
 
 impl Worker {
@@ -134,6 +141,12 @@ impl Worker {
     /// Puts a message that cannot be read where a person finds it.
     pub(crate) async fn park(&self, delivery: Delivery, reason: &str) {
         park(&self.broker, Queue::Parked, delivery, reason).await;
+    }
+
+    pub(crate) fn card(&self) -> MutexGuard<'_, Card> {
+        self.card
+            .lock()
+            .expect("nothing panics while it holds this lock")
     }
 
     pub(crate) fn scratch_root(&self) -> PathBuf {

@@ -22,7 +22,7 @@ pub(crate) struct QueueView {
     pub(crate) admitted: bool,
     /// Lines that are open, or being opened, with nothing in hand.
     pub(crate) idle: u32,
-    /// Grows with the time of its last delivery.
+    /// Its place in the order, the smallest first: grows with the time of its last delivery, and with whatever else puts it off.
     pub(crate) served: u64,
 }
 

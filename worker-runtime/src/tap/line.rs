@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) worker: Arc<Worker>,
     /// The place of its offer.
     pub(super) place: usize,
+    /// Its consumer priority.
+    pub(super) priority: i32,
     /// Whether no other queue waits for its turn.
     pub(super) only_queue: bool,
     pub(super) guard: LineGuard,
@@ -47,7 +49,13 @@ impl Line {
         let subscribed = self
             .worker
             .broker
-            .subscribe(&queue, ReadOptions::default())
+            .subscribe(
+                &queue,
+                ReadOptions {
+                    priority: self.priority,
+                    ..ReadOptions::default()
+                },
+            )
             .await;
         let mut subscription = match subscribed {
             Ok(subscription) => subscription,

@@ -27,6 +27,8 @@ struct State {
 #[derive(Debug)]
 struct Line {
     queue: usize,
+    /// The consumer priority that its subscription is opened with; it keeps it.
+    priority: i32,
     phase: Phase,
     close: CancellationToken,
 }
@@ -57,12 +59,13 @@ impl Lines {
     }
 
     /// Enters a line that is being opened. It is gone when the guard is dropped.
-    pub(super) fn enter(self: &Arc<Self>, queue: usize) -> LineGuard {
+    pub(super) fn enter(self: &Arc<Self>, queue: usize, priority: i32) -> LineGuard {
         let close = CancellationToken::new();
         let mut state = self.lock();
         state.last_line += 1;
         let line = Line {
             queue,
+            priority,
             phase: Phase::Opening,
             close: close.clone(),
         };
@@ -83,6 +86,16 @@ impl Lines {
             .values()
             .filter(|line| line.queue == queue && line.offers());
         for line in idle.take(count as usize) {
+            line.close.cancel();
+        }
+    }
+
+    /// Tells the idle lines of that queue that were opened with another priority to close.
+    pub(super) fn close_others(&self, queue: usize, priority: i32) {
+        let state = self.lock();
+        let outdated =
+            |line: &&Line| line.queue == queue && line.priority != priority && line.offers();
+        for line in state.lines.values().filter(outdated) {
             line.close.cancel();
         }
     }
@@ -168,5 +181,31 @@ impl Drop for LineGuard {
     fn drop(&mut self) {
         self.lines.lock().lines.remove(&self.id);
         self.lines.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_lines_of_another_priority_close_and_those_with_something_in_hand_stay() {
+        let lines = Arc::new(Lines::new(2));
+        let guards: Vec<_> = [(0, 0), (0, 10), (0, 0), (1, 0)]
+            .into_iter()
+            .map(|(queue, priority)| lines.enter(queue, priority))
+            .collect();
+        guards[0].set(Phase::Idle);
+        guards[1].set(Phase::Idle);
+        guards[2].set(Phase::Holding);
+        guards[3].set(Phase::Idle);
+        lines.close_others(0, 10);
+        let closed: Vec<_> = guards
+            .iter()
+            .map(|guard| guard.close.is_cancelled())
+            .collect();
+        assert_eq!(closed, [true, false, false, false]);
+        let idle: Vec<_> = lines.view().iter().map(|queue| queue.idle).collect();
+        assert_eq!(idle, [1, 1]);
     }
 }

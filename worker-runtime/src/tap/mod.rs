@@ -2,11 +2,17 @@
 //!
 //! A queue is read through *lines*: subscriptions with prefetch 1, each of which asks for the grant of the one delivery in
 //! its hand. A delivery takes a slot; when the last slot is taken, the lines with nothing in hand are closed and what came
-//! meanwhile goes back at once. [`choose`] decides; this opens and closes.
+//! meanwhile goes back at once. [`choose`] decides how many lines each queue has; before it, [`swap`] decides which queues of
+//! work for a card are worth opening at all. This opens and closes.
 
+mod card;
 mod choose;
+mod hints;
 mod line;
 mod lines;
+mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +22,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+pub(crate) use self::card::Card;
 use self::choose::{View, choose};
+pub(crate) use self::hints::Hints;
 use self::line::{Line, LineEnd};
 use self::lines::Lines;
+use self::swap::{Candidate, CardView, Stand, SwapPolicy, arrange};
+use crate::gpu::ledger::BootTime;
+use crate::offers::Offer;
 use crate::worker::{Conditions, Worker};
 
 /// How long a new line has to bring what waits in its queue before the next one is opened for the same slot.
@@ -28,6 +39,12 @@ const PAUSE_AFTER_LOSS: Duration = Duration::from_millis(500);
 /// Pause before a queue is opened again when the broker refused it or the journal could not be written: a person may have
 /// helped. Not shorter, because each delivery that goes back counts towards the broker's limit.
 const PAUSE_WHEN_STUCK: Duration = Duration::from_secs(30);
+
+/// How often queues of work for a card are looked at again: what they wait for comes with time, and nobody tells.
+const LOOK: Duration = Duration::from_millis(500);
+/// Consumer priority of the queue whose model is loaded: the broker gives its messages to such workers first, wherever they
+/// are. All others have 0.
+const WARM_PRIORITY: i32 = 10;
 
 /// Keeps the right queues open until the worker drains and every delivery in hand is settled.
 pub(crate) async fn serve(worker: Arc<Worker>) {
@@ -52,6 +69,9 @@ struct Tap {
     settled_at: Instant,
     slots: watch::Receiver<u32>,
     conditions: watch::Receiver<Conditions>,
+    hints: watch::Receiver<Option<Hints>>,
+    /// Whether any work here needs a card.
+    uses_card: bool,
 }
 
 impl Tap {
@@ -61,6 +81,11 @@ impl Tap {
             lines: Arc::new(Lines::new(queues)),
             slots: worker.slots.changes(),
             conditions: worker.conditions.subscribe(),
+            hints: worker.hints.subscribe(),
+            uses_card: worker
+                .offers
+                .iter()
+                .any(|offer| offer.refusal.is_none() && offer.profile.needs.device.is_some()),
             worker,
             tasks: JoinSet::new(),
             blocked_until: vec![None; queues],
@@ -77,41 +102,93 @@ impl Tap {
             self.settled_at = now + SETTLE;
         }
         self.unblock(now);
-        let view = self.view(now);
+        let (view, priorities) = self.view(now);
         let only_queue = view.queues.iter().filter(|queue| queue.admitted).count() == 1;
         let plan = choose(&view);
         for (place, count) in plan.close {
             self.lines.close(place, count);
         }
         for place in plan.open {
-            self.open(place, only_queue);
+            self.open(place, priorities[place], only_queue);
             self.opening = true;
             self.settled_at = now + SETTLE;
         }
         plan.more
     }
 
-    fn view(&mut self, now: Instant) -> View {
+    /// What the choice goes by, and the priority that each queue's lines should have.
+    fn view(&mut self, now: Instant) -> (View, Vec<i32>) {
         // Whatever changes from here on wakes `wait`.
         let free = *self.slots.borrow_and_update();
         self.conditions.mark_unchanged();
+        self.hints.mark_unchanged();
+        let (candidates, card) = self.candidates(BootTime::now());
+        let priorities: Vec<_> = candidates.iter().map(priority).collect();
+        for (place, priority) in priorities.iter().enumerate() {
+            self.lines.close_others(place, *priority);
+        }
         let mut queues = self.lines.view();
         for (place, queue) in queues.iter_mut().enumerate() {
             queue.admitted = self.worker.admits(place);
         }
-        View {
+        let stands = arrange(&mut queues, &candidates, &card, &SwapPolicy::default());
+        self.tell(&stands);
+        let view = View {
             free,
             settled: now >= self.settled_at,
             queues,
-        }
+        };
+        (view, priorities)
     }
 
-    fn open(&mut self, place: usize, only_queue: bool) {
+    /// The queues whose work needs the card, and the card.
+    fn candidates(&self, now: BootTime) -> (Vec<Option<Candidate>>, CardView) {
+        let worker = &self.worker;
+        if !self.uses_card {
+            return (vec![None; worker.offers.len()], CardView::default());
+        }
+        let hints = self.hints.borrow();
+        let card = worker.card();
+        let view = card.view(now, |is_meant| hints.as_ref()?.waits(now, is_meant));
+        let candidate = |offer: &Offer| {
+            let profile = &offer.profile;
+            let memory = profile.needs.device?;
+            let residents = worker.backends[offer.backend].residents();
+            let is_resident = residents.iter().any(|it| it.profile == profile.name);
+            let waits = hints.as_ref().and_then(|hints| {
+                hints.waits(now, |kind, name| {
+                    kind == profile.kind && *name == profile.name
+                })
+            });
+            Some(card.candidate(
+                profile.kind,
+                &profile.name,
+                memory,
+                is_resident,
+                &view,
+                waits,
+            ))
+        };
+        (worker.offers.iter().map(candidate).collect(), view)
+    }
+
+    /// Lets the worker say why it does not take what it could.
+    fn tell(&self, stands: &[Option<Stand>]) {
+        let why = |stand: &Option<Stand>| match stand {
+            Some(Stand::Shut(why)) => Some(why.to_string()),
+            Some(Stand::Open(_)) | None => None,
+        };
+        let standing = stands.iter().map(why).collect();
+        self.worker.set(|conditions| conditions.standing = standing);
+    }
+
+    fn open(&mut self, place: usize, priority: i32, only_queue: bool) {
         let line = Line {
             worker: Arc::clone(&self.worker),
             place,
+            priority,
             only_queue,
-            guard: self.lines.enter(place),
+            guard: self.lines.enter(place, priority),
         };
         self.tasks.spawn(async move { (place, line.serve().await) });
     }
@@ -126,11 +203,13 @@ impl Tap {
         let due = unblocked
             .into_iter()
             .chain(more.then_some(self.settled_at))
+            .chain(self.uses_card.then(|| Instant::now() + LOOK))
             .min();
         tokio::select! {
             () = self.lines.changed() => {}
             _ = self.slots.changed() => {}
             _ = self.conditions.changed() => {}
+            _ = self.hints.changed(), if self.uses_card => {}
             Some(ended) = self.tasks.join_next() => self.ended(ended),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
@@ -164,5 +243,13 @@ impl Tap {
                     .set(|conditions| conditions.blocked[place] = None);
             }
         }
+    }
+}
+
+/// The consumer priority of that queue's lines.
+fn priority(candidate: &Option<Candidate>) -> i32 {
+    match candidate {
+        Some(candidate) if candidate.warm => WARM_PRIORITY,
+        Some(_) | None => 0,
     }
 }

@@ -28,7 +28,7 @@ mod request;
 mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use shared::byte_size::ByteSize;
 use shared::profile::DeviceMemory;

@@ -5,7 +5,7 @@
 )]
 
 mod build;
-mod chance;
+pub(crate) mod chance;
 mod laws;
 mod table;
 mod walk;

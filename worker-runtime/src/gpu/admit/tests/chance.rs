@@ -2,10 +2,10 @@
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and good enough to take turns by.
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(super) fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64) -> Self {
         Self(seed.wrapping_mul(0xd1b5_4a32_d192_ed03))
     }
 
@@ -18,7 +18,7 @@ impl Chance {
     }
 
     /// A number below `bound`; 0 when there is none.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         match bound {
             0 => 0,
             bound => self.next() % bound,
@@ -26,12 +26,12 @@ impl Chance {
     }
 
     /// One of that many places, of which there is at least one.
-    pub(super) fn place(&mut self, places: usize) -> usize {
+    pub(crate) fn place(&mut self, places: usize) -> usize {
         usize::try_from(self.below(places as u64)).unwrap()
     }
 
     /// `true` that many times in a thousand.
-    pub(super) fn per_mille(&mut self, times: u64) -> bool {
+    pub(crate) fn per_mille(&mut self, times: u64) -> bool {
         self.below(1_000) < times
     }
 }

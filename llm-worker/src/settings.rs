@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
-use worker_runtime::settings::WorkerConfig;
+use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// The settings of the program.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
+    /// Section `[gpu]`.
+    pub gpu: GpuSettings,
 }
 
 impl shared::settings::Settings for Settings {

@@ -66,15 +66,18 @@ fn state(worker: &Worker, host: &str) -> WorkerState {
 /// Which profiles are not taken, and why.
 fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
     let why = |(place, offer): (usize, &crate::offers::Offer)| {
+        let shut = conditions.gate[place].as_ref();
+        let never = shut.is_some_and(|shut| shut.never);
         let for_now = || {
             let backend = conditions.not_ready[offer.backend].as_ref();
             let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
             let queue = || conditions.blocked[place].clone();
             let card = || conditions.standing[place].clone();
-            backend.or_else(queue).or_else(card)
+            let gate = || shut.map(|shut| shut.reason.clone());
+            backend.or_else(queue).or_else(gate).or_else(card)
         };
-        let never = offer.refusal.is_some();
-        let reason = offer.refusal.clone().or_else(for_now)?;
+        let refusal = shut.filter(|shut| shut.never);
+        let reason = refusal.map(|shut| shut.reason.clone()).or_else(for_now)?;
         Some(Waiting {
             kind: offer.profile.kind,
             profile: offer.profile.name.clone(),

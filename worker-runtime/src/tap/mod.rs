@@ -85,7 +85,7 @@ impl Tap {
             uses_card: worker
                 .offers
                 .iter()
-                .any(|offer| offer.refusal.is_none() && offer.profile.needs.device.is_some()),
+                .any(|offer| offer.profile.needs.device.is_some()),
             worker,
             tasks: JoinSet::new(),
             blocked_until: vec![None; queues],

@@ -233,6 +233,9 @@ fn an_unwell_card_is_given_nothing() {
     );
     it.device.reading.as_mut().unwrap().health = Health::Down("lost".to_owned());
     assert_eq!(reason(&it), Waits::Down("lost".to_owned()));
+    // Of a card that cannot be read there are no figures, and that is not what is wrong with it.
+    it.device.reading.as_mut().unwrap().total = ByteSize::ZERO;
+    assert_eq!(reason(&it), Waits::Down("lost".to_owned()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::protocol::{ToCoordinator, Waiting, WorkerState};
+use shared::protocol::{Resident, ToCoordinator, Waiting, WorkerState};
 use tokio::time::sleep;
 
 use crate::host;
@@ -40,6 +40,18 @@ pub(crate) async fn say(worker: &Worker, host: &str) {
 
 fn state(worker: &Worker, host: &str) -> WorkerState {
     let conditions = worker.conditions.borrow().clone();
+    let (devices, on_card) = worker.admission.told();
+    let mut residents: Vec<Resident> = worker
+        .backends
+        .iter()
+        .flat_map(|backend| backend.residents())
+        .collect();
+    for resident in on_card {
+        // A backend that tells of its models knows better than the books.
+        if residents.iter().all(|it| it.profile != resident.profile) {
+            residents.push(resident);
+        }
+    }
     WorkerState {
         worker: worker.me.clone(),
         host: host.to_owned(),
@@ -52,12 +64,8 @@ fn state(worker: &Worker, host: &str) -> WorkerState {
             .collect(),
         waiting: waiting(worker, &conditions),
         running: worker.runs.granted(),
-        devices: Vec::new(),
-        residents: worker
-            .backends
-            .iter()
-            .flat_map(|backend| backend.residents())
-            .collect(),
+        devices,
+        residents,
         paused: conditions.paused,
         draining: conditions.draining,
     }

@@ -10,10 +10,12 @@ mod enter;
 mod evict;
 mod room;
 mod sight;
+mod told;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use shared::protocol::{Device, Resident};
 use tokio::sync::{Notify, watch as channel};
 
 pub(crate) use self::card::Card;
@@ -21,6 +23,7 @@ pub(crate) use self::enter::{Entered, enter};
 pub(crate) use self::room::{Left, Room};
 pub(crate) use self::watch::watch;
 use crate::gpu::gate::Survey;
+use crate::gpu::ledger::BackendId;
 
 /// What one worker knows of the card that its work needs.
 #[derive(Debug)]
@@ -78,8 +81,22 @@ impl Admission {
     }
 
     /// How things stood at the last look.
-    pub(crate) fn last(&self) -> Option<Arc<Survey>> {
+    fn last(&self) -> Option<Arc<Survey>> {
         lock(&self.last).clone()
+    }
+
+    /// The card as the coordinator is told of it, and the models of this worker that are on it.
+    pub(crate) fn told(&self) -> (Vec<Device>, Vec<Resident>) {
+        match (self.card(), self.last()) {
+            (Some(card), Some(survey)) => {
+                let ours = |id: &BackendId| card.sight.backends().iter().any(|(own, _)| own == id);
+                (
+                    vec![told::device(&card.device, &survey)],
+                    told::residents(&card.device, &survey, ours),
+                )
+            }
+            _ => (Vec::new(), Vec::new()),
+        }
     }
 
     /// Something has changed.

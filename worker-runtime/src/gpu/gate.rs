@@ -107,6 +107,8 @@ pub struct Prospect {
 /// How the device and its books stand.
 #[derive(Debug)]
 pub struct Survey {
+    /// When.
+    pub at: BootTime,
     /// What was seen.
     pub seen: Seen,
     /// What is on the books.
@@ -212,6 +214,7 @@ impl Gate {
         };
         let verdicts = prospects.iter().map(verdict).collect();
         Ok(Survey {
+            at: now,
             seen,
             page,
             verdicts,

@@ -260,6 +260,45 @@ async fn while_others_hold_the_card_nothing_is_taken_and_the_reason_names_them()
 }
 
 #[tokio::test]
+async fn a_worker_tells_of_its_card_and_names_the_program_that_holds_it() {
+    // A process that there is, so that it has a name.
+    let me = std::process::id();
+    let mut host = Host::with([Device::idle(CARD, 24).with(me, 10 << 30)]).await;
+    let (backend, _script) = scripted_for(vec![wan()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    let state = host.state(|state| !state.devices.is_empty()).await;
+    let [card] = &state.devices[..] else {
+        panic!("one card: {state:?}")
+    };
+    let gib = ByteSize::gib;
+    assert_eq!((card.uuid.as_str(), card.total), (CARD, gib(24)));
+    assert_eq!((card.used, card.promised), (gib(10), ByteSize::ZERO));
+    assert_eq!(card.trouble, None);
+    let [holder] = &card.holders[..] else {
+        panic!("one holder: {card:?}")
+    };
+    let name = holder.program.clone().unwrap();
+    assert_eq!((holder.pid, holder.ours, holder.used), (me, false, gib(10)));
+    // 21 GiB and the margin, which is 768 MiB and more, less 13.5 GiB.
+    let (_, reason) = host.shut(|reason| reason.contains("short")).await;
+    assert!(reason.contains(": 8.4 GiB short"), "{reason}");
+    let held = format!("{name} (pid {me}) holds 10.0 GiB");
+    assert!(reason.contains(&held), "{reason}");
+
+    // What we hold ourselves is told by the name of the backend.
+    host.holds(me, 0);
+    host.holds(COMFY.1, 18);
+    let ours = |state: &WorkerState| {
+        let card = state.devices.first();
+        card.is_some_and(|card| card.holders.iter().any(|it| it.ours))
+    };
+    let state = host.state(ours).await;
+    let name = state.devices[0].holders[0].program.as_deref();
+    assert_eq!(name, Some(COMFY.0));
+    worker.drained().await;
+}
+
+#[tokio::test]
 async fn what_lost_a_race_is_handed_back_once_and_its_queue_rests() {
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
     let (backend, mut script) = scripted_for(vec![wan()]);

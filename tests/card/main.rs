@@ -1,0 +1,118 @@
+//! Stories of one card: a coordinator, its workers and the embedded broker in this process, simulated backends in processes of
+//! their own, and NVIDIA's library replaced by its double. In real time, shortened.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it like the test itself"
+)]
+
+mod backend;
+mod studio;
+
+use std::time::Duration;
+
+use shared::film::FilmRequest;
+use shared::job::{JobKind, JobStatus};
+use simulated_gpu::Process;
+use tokio::time::sleep;
+
+use self::backend::{Served, profile};
+use self::studio::{Studio, within};
+
+/// A film of three scenes.
+fn film(seed: u64) -> FilmRequest {
+    let script = r#"{"title": "Storm", "scenes": [{"action": "Waves."}, {"action": "Rain."}, {"action": "Calm."}]}"#;
+    let request = format!(r#"{{"script": {script}, "seconds": 1, "seed": {seed}}}"#);
+    FilmRequest::parse(request.as_bytes()).unwrap()
+}
+
+/// The worker of a backend: which of its profiles need how much of the card, in GiB: load and peak.
+fn serve(studio: &mut Studio, name: &str, process: &Process, offers: &[(JobKind, &str, u64, u64)]) {
+    let profiles = offers
+        .iter()
+        .map(|(kind, name, load, peak)| profile(*kind, name, *load, *peak));
+    let backend = Served::new(name, process, profiles.collect());
+    studio.work(name, backend);
+}
+
+#[tokio::test]
+async fn who_asks_why_a_job_does_not_start_is_told_the_process_that_holds_the_card_and_what_is_short()
+ {
+    let mut studio = Studio::open().await;
+    // A process that there is, so that it has a name.
+    let me = std::process::id();
+    studio.holds(me, 10);
+    let comfy = studio.backend();
+    serve(
+        &mut studio,
+        "camera",
+        &comfy,
+        &[(JobKind::Story, "mistral", 18, 21)],
+    );
+    let film = studio.coordinator().submit(film(1), None).await.unwrap();
+    let film = studio.coordinator().film(film.film).await.unwrap();
+    let job = film.jobs.iter().find(|job| job.kind == JobKind::Story);
+    let job = job.unwrap().id;
+    let told = within("a reason with figures", async {
+        loop {
+            let explained = studio.coordinator().explain_job(job).await.unwrap();
+            let told = explained.workers.into_iter().next();
+            match told {
+                Some(told) if told.reason.contains("short") => return told,
+                _ => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await;
+    assert!(told.online && !told.takes && !told.never, "{told:?}");
+    let holder = format!("(pid {me}) holds 10.0 GiB");
+    // 21 GiB at its peak and the margin; 24 GiB less what the driver keeps and the 10 GiB.
+    let figures = ["needs 21.9 GiB", "13.5 GiB free", "8.4 GiB short"];
+    assert!(
+        told.reason.contains(&holder) && figures.iter().all(|it| told.reason.contains(it)),
+        "{}",
+        told.reason
+    );
+    // The program's own name stands before its number.
+    let program = told.reason.split(&holder).next().unwrap().trim_end();
+    assert!(!program.ends_with(';'), "{}", told.reason);
+
+    studio.holds(me, 0);
+    studio.wait_for(job, JobStatus::Completed).await;
+    studio.close().await;
+}
+
+#[tokio::test]
+async fn a_language_model_and_a_video_model_that_do_not_fit_beside_each_other_hand_the_card_over() {
+    let mut studio = Studio::open().await;
+    let (ollama, comfy) = (studio.backend(), studio.backend());
+    serve(
+        &mut studio,
+        "writer",
+        &ollama,
+        &[(JobKind::Story, "mistral", 10, 11)],
+    );
+    serve(
+        &mut studio,
+        "camera",
+        &comfy,
+        &[
+            (JobKind::Keyframe, "drawn", 0, 0),
+            (JobKind::Scene, "wan", 18, 21),
+            (JobKind::Assembly, "joined", 0, 0),
+        ],
+    );
+    for seed in 1..=2 {
+        let film = studio.coordinator().submit(film(seed), None).await.unwrap();
+        studio.film_is_done(film.film).await;
+    }
+    let (llm, video) = (
+        ollama.client().state().unwrap(),
+        comfy.client().state().unwrap(),
+    );
+    assert_eq!((llm.out_of_memory, video.out_of_memory), (0, 0));
+    // The second film's story had the video model put out, and its scenes the language model.
+    assert_eq!((llm.loads, video.loads), (2, 2));
+    assert_eq!((llm.ended.len(), video.ended.len()), (2, 6));
+    assert_eq!((llm.deepest, video.deepest), (1, 1));
+    studio.close().await;
+}

@@ -41,9 +41,10 @@ pub(crate) fn profile(kind: JobKind, name: &str, load: u64, peak: u64) -> Profil
 #[derive(Debug)]
 pub(crate) struct Served {
     id: BackendId,
-    pid: u32,
+    pids: Vec<u32>,
     client: Client,
     profiles: Vec<Profile>,
+    takes: Duration,
 }
 
 impl Served {
@@ -51,10 +52,24 @@ impl Served {
         let client = process.client();
         Self {
             id: BackendId(format!("{name}@{}", client.address())),
-            pid: process.pid(),
+            pids: vec![process.pid()],
             client,
             profiles,
+            takes: TAKES,
         }
+    }
+
+    /// The same, where nothing tells which process it is: as on Windows and in many containers.
+    pub(crate) fn unseen(self) -> Self {
+        Self {
+            pids: Vec::new(),
+            ..self
+        }
+    }
+
+    /// The same, with jobs that take so long.
+    pub(crate) fn slowly(self, takes: Duration) -> Self {
+        Self { takes, ..self }
     }
 
     async fn ask<T: Send + 'static>(
@@ -83,7 +98,7 @@ impl Backend for Served {
     fn on_card(&self) -> OnCard {
         OnCard {
             id: Some(self.id.clone()),
-            pids: vec![self.pid],
+            pids: self.pids.clone(),
             ..OnCard::default()
         }
     }
@@ -123,7 +138,7 @@ impl Backend for Served {
                 model: attempt.profile.to_string(),
                 load: memory.load,
                 peak: memory.peak,
-                takes: TAKES,
+                takes: self.takes,
             };
             let run = self.ask(move |client| {
                 client.run(job)?;

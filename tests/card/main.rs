@@ -25,14 +25,20 @@ fn film(seed: u64) -> FilmRequest {
     FilmRequest::parse(request.as_bytes()).unwrap()
 }
 
-/// The worker of a backend: which of its profiles need how much of the card, in GiB: load and peak.
-fn serve(studio: &mut Studio, name: &str, process: &Process, offers: &[(JobKind, &str, u64, u64)]) {
+/// A backend for these profiles, each with what it needs of the card, in GiB: load and peak.
+fn served(name: &str, process: &Process, offers: &[(JobKind, &str, u64, u64)]) -> Served {
     let profiles = offers
         .iter()
         .map(|(kind, name, load, peak)| profile(*kind, name, *load, *peak));
-    let backend = Served::new(name, process, profiles.collect());
-    studio.work(name, backend);
+    Served::new(name, process, profiles.collect())
 }
+
+const MISTRAL: (JobKind, &str, u64, u64) = (JobKind::Story, "mistral", 10, 11);
+const CAMERA: [(JobKind, &str, u64, u64); 3] = [
+    (JobKind::Keyframe, "drawn", 0, 0),
+    (JobKind::Scene, "wan", 18, 21),
+    (JobKind::Assembly, "joined", 0, 0),
+];
 
 #[tokio::test]
 async fn who_asks_why_a_job_does_not_start_is_told_the_process_that_holds_the_card_and_what_is_short()
@@ -42,12 +48,8 @@ async fn who_asks_why_a_job_does_not_start_is_told_the_process_that_holds_the_ca
     let me = std::process::id();
     studio.holds(me, 10);
     let comfy = studio.backend();
-    serve(
-        &mut studio,
-        "camera",
-        &comfy,
-        &[(JobKind::Story, "mistral", 18, 21)],
-    );
+    let story = (JobKind::Story, "mistral", 18, 21);
+    studio.work("camera", served("camera", &comfy, &[story]));
     let film = studio.coordinator().submit(film(1), None).await.unwrap();
     let film = studio.coordinator().film(film.film).await.unwrap();
     let job = film.jobs.iter().find(|job| job.kind == JobKind::Story);
@@ -81,38 +83,73 @@ async fn who_asks_why_a_job_does_not_start_is_told_the_process_that_holds_the_ca
     studio.close().await;
 }
 
-#[tokio::test]
-async fn a_language_model_and_a_video_model_that_do_not_fit_beside_each_other_hand_the_card_over() {
+/// Two films, one after the other, on a card that has room for one of the two models.
+async fn two_films_on_one_card(unseen: bool) {
     let mut studio = Studio::open().await;
     let (ollama, comfy) = (studio.backend(), studio.backend());
-    serve(
-        &mut studio,
-        "writer",
-        &ollama,
-        &[(JobKind::Story, "mistral", 10, 11)],
-    );
-    serve(
-        &mut studio,
-        "camera",
-        &comfy,
-        &[
-            (JobKind::Keyframe, "drawn", 0, 0),
-            (JobKind::Scene, "wan", 18, 21),
-            (JobKind::Assembly, "joined", 0, 0),
-        ],
-    );
+    let writer = served("ollama", &ollama, &[MISTRAL]);
+    let camera = served("comfyui", &comfy, &CAMERA);
+    match unseen {
+        true => {
+            studio.work("writer", writer.unseen());
+            studio.work("camera", camera.unseen());
+        }
+        false => {
+            studio.work("writer", writer);
+            studio.work("camera", camera);
+        }
+    }
     for seed in 1..=2 {
         let film = studio.coordinator().submit(film(seed), None).await.unwrap();
         studio.film_is_done(film.film).await;
     }
-    let (llm, video) = (
-        ollama.client().state().unwrap(),
-        comfy.client().state().unwrap(),
-    );
+    let state = |process: &Process| process.client().state().unwrap();
+    let (llm, video) = (state(&ollama), state(&comfy));
     assert_eq!((llm.out_of_memory, video.out_of_memory), (0, 0));
     // The second film's story had the video model put out, and its scenes the language model.
     assert_eq!((llm.loads, video.loads), (2, 2));
     assert_eq!((llm.ended.len(), video.ended.len()), (2, 6));
     assert_eq!((llm.deepest, video.deepest), (1, 1));
+    studio.close().await;
+}
+
+#[tokio::test]
+async fn a_language_model_and_a_video_model_that_do_not_fit_beside_each_other_hand_the_card_over() {
+    two_films_on_one_card(false).await;
+}
+
+#[tokio::test]
+async fn they_do_so_where_nothing_tells_which_process_holds_what() {
+    two_films_on_one_card(true).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_comes_back_to_its_render_which_kept_its_memory_meanwhile() {
+    let mut studio = Studio::open().await;
+    let comfy = studio.backend();
+    let story = (JobKind::Story, "mistral", 18, 21);
+    let backend = || served("comfyui", &comfy, &[story]).slowly(Duration::from_secs(3));
+    studio.work("camera", backend());
+    let film = studio.coordinator().submit(film(1), None).await.unwrap();
+    let film = studio.coordinator().film(film.film).await.unwrap();
+    let job = film.jobs.iter().find(|job| job.kind == JobKind::Story);
+    let job = job.unwrap().id;
+    studio.until_held(comfy.pid(), 18).await;
+    let first = studio.books().entries[0].entry.owner.boot;
+    studio.restart("camera", backend()).await;
+    // At each moment there is one promise, whoever has it.
+    let promise = |studio: &Studio| match &studio.books().entries[..] {
+        [one] => one.entry.owner.boot,
+        other => panic!("one promise: {other:?}"),
+    };
+    within("the render to be taken over", async {
+        while promise(&studio) == first {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    studio.wait_for(job, JobStatus::Completed).await;
+    let state = comfy.client().state().unwrap();
+    assert_eq!((state.ended.len(), state.loads, state.deepest), (1, 1, 1));
     studio.close().await;
 }

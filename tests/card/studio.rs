@@ -1,5 +1,6 @@
 //! A host with one card of 24 GiB, a coordinator, and workers as they are started.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use serde_json::json;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::broker::embedded::EmbeddedBroker;
-use shared::ids::{FilmId, JobId};
+use shared::ids::{BootId, FilmId, JobId};
 use shared::job::JobStatus;
 use simulated_gpu::{Card, Process, Settings};
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use worker_runtime::WorkerError;
 use worker_runtime::backend::Backend;
+use worker_runtime::gpu::ledger::{BootTime, Ledger, Owner, Page};
+use worker_runtime::gpu::reading::DeviceUuid;
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 pub(crate) const CARD: &str = "GPU-00000000-0000-0000-0000-000000000001";
@@ -32,7 +35,7 @@ pub(crate) struct Studio {
     artifacts: ArtifactStore,
     double: Double,
     card: Card,
-    workers: Vec<JoinHandle<Result<(), WorkerError>>>,
+    workers: Vec<(PathBuf, JoinHandle<Result<(), WorkerError>>)>,
     stop: CancellationToken,
     folder: TempDir,
 }
@@ -83,8 +86,26 @@ impl Studio {
 
     /// Starts the worker of a backend.
     pub(crate) fn work(&mut self, name: &str, backend: impl Backend) {
+        let data_dir = self.folder.path().join(name);
+        self.work_in(name, data_dir, backend);
+    }
+
+    /// Kills the worker that was started last, and starts it again with what is on its disk.
+    pub(crate) async fn restart(&mut self, name: &str, backend: impl Backend) {
+        let (old, task) = self.workers.pop().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        // The lock of its journal goes only with this process.
+        let new = self.folder.path().join(format!("{name} again"));
+        std::fs::create_dir_all(new.join("journal")).unwrap();
+        let journal = |of: &Path| of.join("journal").join("runs.jsonl");
+        std::fs::copy(journal(&old), journal(&new)).unwrap();
+        self.work_in(name, new, backend);
+    }
+
+    fn work_in(&mut self, name: &str, data_dir: PathBuf, backend: impl Backend) {
         let folder = self.folder.path();
-        let config = WorkerConfig::new(name.parse().unwrap(), folder.join(name));
+        let config = WorkerConfig::new(name.parse().unwrap(), &data_dir);
         let config = config.on(GpuSettings {
             library: Some(self.double.library().to_owned()),
             ledger: Some(folder.join("ledger")),
@@ -97,7 +118,7 @@ impl Studio {
             self.artifacts.clone(),
             self.stop.clone(),
         );
-        self.workers.push(tokio::spawn(worker));
+        self.workers.push((data_dir, tokio::spawn(worker)));
     }
 
     /// So many GiB of the card are held by that process of somebody else.
@@ -114,6 +135,35 @@ impl Studio {
             }
         });
         changed.unwrap();
+    }
+
+    /// Waits until the double lists so much for that process.
+    pub(crate) async fn until_held(&self, pid: u32, amount: u64) {
+        let held = || {
+            let cards = self.double.update(|cards| cards.clone()).unwrap();
+            let card = cards.device(CARD).unwrap();
+            let mut processes = card.processes.iter();
+            let of_it = processes.find(|it| it.pid == pid);
+            of_it.and_then(|it| it.used).unwrap_or(0)
+        };
+        let wait = async {
+            while held() < gib(amount) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        within("memory to be taken", wait).await;
+    }
+
+    /// What was promised on the card and to whom.
+    pub(crate) fn books(&self) -> Page {
+        let owner = Owner {
+            worker: "test".parse().unwrap(),
+            boot: BootId::from_u128(7),
+        };
+        let device = DeviceUuid(CARD.to_owned());
+        let ledger = self.folder.path().join("ledger");
+        let ledger = Ledger::open(&ledger, Some(&device), owner).unwrap();
+        ledger.lock().unwrap().page(BootTime::now()).unwrap()
     }
 
     /// Waits until that job is so.
@@ -150,7 +200,7 @@ impl Studio {
     /// Stops the workers and the coordinator.
     pub(crate) async fn close(self) {
         self.stop.cancel();
-        for worker in self.workers {
+        for (_, worker) in self.workers {
             within("a worker to end", worker).await.unwrap().unwrap();
         }
         self.running.shutdown().await;

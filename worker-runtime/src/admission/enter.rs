@@ -19,8 +19,9 @@ use crate::gpu::ledger::{Aging, BootTime, Class, LedgerError, Precedence, Work};
 use crate::offers::Offer;
 use crate::worker::Worker;
 
-/// A queue is open only while its work would be admitted: what does not fit then is a race, and passes soon or not at all.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A queue is open only while its work would be admitted: what does not fit then is a race, and passes soon or not at all. The
+/// job before it has settled by then, even where nothing tells what its backend holds.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 

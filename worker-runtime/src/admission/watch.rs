@@ -15,7 +15,7 @@ use super::enter::{class_of, need, shut_by};
 use super::evict::{leave, to_leave};
 use super::{Became, Card, Shut, lock};
 use crate::backend::BackendSays;
-use crate::gpu::admit::{Evictions, Verdict};
+use crate::gpu::admit::{Booked, Evictions, Verdict};
 use crate::gpu::gate::{COOL_DOWN, Prospect, Survey};
 use crate::gpu::ledger::{BackendId, BootTime, Page, State};
 use crate::gpu::probe::Fault;
@@ -270,11 +270,11 @@ impl Watch {
         let mut said = Vec::new();
         let mut silent = false;
         for (id, backend) in self.card.sight.backends() {
-            let is_left = page
+            let asked_for = page
                 .entries
                 .iter()
-                .any(|it| it.orphaned && it.entry.work.backend == *id);
-            if !is_left {
+                .any(|it| is_left(it) && it.entry.work.backend == *id);
+            if !asked_for {
                 continue;
             }
             let says = match timeout(SAYS_WITHIN, backend.says()).await {
@@ -320,4 +320,9 @@ impl Watch {
         }
         self.lost = lost;
     }
+}
+
+/// A job whose worker is gone.
+fn is_left(booked: &Booked) -> bool {
+    booked.orphaned && matches!(booked.entry.state, State::Job)
 }

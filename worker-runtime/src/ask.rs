@@ -137,9 +137,9 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
     }
 }
 
-async fn leave_untouched(room: Result<Option<Room>, String>) {
+async fn leave_untouched(room: Result<Option<Box<Room>>, String>) {
     if let Ok(Some(room)) = room {
-        room.end(Left::Untouched).await;
+        let _ = room.end(Left::Untouched).await;
     }
 }
 

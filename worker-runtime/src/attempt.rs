@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use crate::admission::{Left, Room};
+use crate::admission::{How, Left, Room};
 use crate::ask::released;
 use crate::backend::{AttemptContext, Notebook, Progress, Step};
 use crate::progress;
@@ -39,7 +39,7 @@ pub(crate) struct Granted {
     pub(crate) steps: watch::Receiver<Step>,
     pub(crate) guard: RunGuard,
     /// What it was promised of the card, if it needs one.
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<Box<Room>>,
 }
 
 /// How a run ended.
@@ -58,7 +58,8 @@ pub(crate) async fn perform(worker: &Arc<Worker>, mut granted: Granted, slot: Sl
     log(&end);
     if let Some(room) = room {
         // Before the report: the next job may come with the answer.
-        room.end(left).await;
+        let usual = room.end(left).await;
+        worker.takes(&granted.attempt.profile, usual);
         worker.admission.look_now();
     }
     let report = match end {
@@ -224,9 +225,12 @@ fn of_backend(
     let panic = match ended {
         Ok(Ok(outcome)) => {
             let end = End::Succeeded(outcome, granted.granted_at.elapsed());
-            return (end, Left::Ended { well: true });
+            return (end, Left::Ended(How::Well));
         }
-        Ok(Err(failure)) => return (End::Failed(failure), Left::Ended { well: false }),
+        Ok(Err(failure)) => {
+            let left = Left::Ended(how(&failure));
+            return (End::Failed(failure), left);
+        }
         Err(error) => error
             .try_into_panic()
             .map_or_else(|error| error.to_string(), |panic| text_of(panic.as_ref())),
@@ -247,6 +251,14 @@ fn of_stop(reason: StopReason) -> End {
             FailureKind::Cancelled,
             format!("cancelled by the coordinator: {why:?}"),
         )),
+    }
+}
+
+/// How a backend has finished with a job that failed.
+fn how(failure: &Failure) -> How {
+    match failure.kind {
+        FailureKind::OutOfMemory => How::OutOfMemory,
+        _ => How::Otherwise,
     }
 }
 
@@ -276,9 +288,8 @@ async fn stop(
     };
     Stopped {
         left: match &ended {
-            Some(result) => Left::Ended {
-                well: result.is_ok(),
-            },
+            Some(Ok(_)) => Left::Ended(How::Well),
+            Some(Err(failure)) => Left::Ended(how(failure)),
             // Dropped, or it panicked.
             None => Left::MayGoOn,
         },

@@ -81,6 +81,9 @@ pub struct GpuSettings {
     /// Folder of the ledger; [`default_place`](crate::gpu::ledger::default_place) if absent.
     #[serde(default)]
     pub ledger: Option<PathBuf>,
+    /// Folder of what jobs were seen to need; one in the worker's own folder if absent.
+    #[serde(default)]
+    pub footprints: Option<PathBuf>,
 }
 
 /// Which card a worker's backends run on.

@@ -18,13 +18,14 @@ use tracing::Instrument as _;
 use crate::admission::{Admission, Shut};
 use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
+use crate::gpu::footprint::Usual;
 use crate::journal::Journal;
 use crate::offers::Offer;
 use crate::report::Reporter;
 use crate::runs::Runs;
 use crate::settings::WorkerConfig;
 use crate::slots::{Slot, Slots};
-use crate::tap::{Card, Hints};
+use crate::tap::{Card, Hints, Times};
 
 /// One running worker.
 #[derive(Debug)]
@@ -158,6 +159,17 @@ impl Worker {
         self.card
             .lock()
             .expect("nothing panics while it holds this lock")
+    }
+
+    /// The choice of queues reckons with how long that work takes, where that is known.
+    pub(crate) fn takes(&self, profile: &ProfileName, usual: Option<Usual>) {
+        if let Some(Usual {
+            run,
+            load: Some(load),
+        }) = usual
+        {
+            self.card().takes(profile, Times { load, run });
+        }
     }
 
     pub(crate) fn scratch_root(&self) -> PathBuf {

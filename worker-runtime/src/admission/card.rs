@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::failure::chain;
-use shared::ids::{BootId, WorkerId};
+use shared::fields;
+use shared::ids::{BootId, ProfileName, WorkerId};
+use shared::profile::Profile;
 use tokio::runtime::Handle;
 
 use super::sight::CardSight;
 use crate::backend::Backend;
-use crate::gpu::admit::Policy;
+use crate::gpu::admit::{Need, Policy};
+use crate::gpu::footprint::{DeviceModel, Extent, Footprints, Key, Sample, Usual};
 use crate::gpu::gate::Gate;
 use crate::gpu::ledger::{Aging, BackendId, Ledger, Owner, default_place};
 use crate::gpu::probe::nvml::{NvmlOptions, NvmlProbe};
@@ -28,6 +31,8 @@ pub(crate) struct Card {
     pub(crate) device: FoundDevice,
     pub(crate) gate: Arc<Gate>,
     pub(super) sight: Arc<CardSight>,
+    /// What jobs were seen to need on such a card; absent if it cannot be kept.
+    learned: Option<(Footprints, DeviceModel)>,
 }
 
 /// Why there is none.
@@ -93,6 +98,8 @@ pub(super) struct User {
     pub(super) worker: WorkerId,
     pub(super) boot: BootId,
     pub(super) settings: GpuSettings,
+    /// Where footprints are kept, if the settings do not say.
+    pub(super) footprints: PathBuf,
     pub(super) backends: Vec<Arc<dyn Backend>>,
 }
 
@@ -127,11 +134,80 @@ impl Card {
         let sight = CardSight::new(sampler, on_card.collect(), runtime).map_err(NoCard::Host)?;
         let sight = Arc::new(sight);
         let seen = Arc::clone(&sight);
+        let learned = learned(user, probe, &device);
+        let mut policy = Policy::default();
+        if let Some((footprints, model)) = &learned {
+            policy.drift = footprints.drift(model);
+        }
         Ok(Self {
             device,
-            gate: Gate::new(ledger, Policy::default(), Aging::default(), seen),
+            gate: Gate::new(ledger, policy, Aging::default(), seen),
             sight,
+            learned,
         })
+    }
+
+    /// What a job of that profile needs, by what was declared and what was seen. Blocks for some milliseconds.
+    pub(super) fn need(&self, profile: &Profile, extent: Extent) -> Need {
+        match (&self.learned, self.key(profile, extent)) {
+            (Some((footprints, _)), Some(key)) => footprints.need(&profile.needs, false, &key),
+            _ => Need::declared(&profile.needs, false),
+        }
+    }
+
+    /// What figures of such a job are kept for.
+    pub(super) fn key(&self, profile: &Profile, extent: Extent) -> Option<Key> {
+        let (_, model) = self.learned.as_ref()?;
+        Some(Key::new(profile.name.clone(), model.clone(), extent))
+    }
+
+    /// A job of that key has ended. Blocks for some milliseconds.
+    pub(super) fn observe(&self, key: &Key, sample: &Sample) {
+        let Some((footprints, _)) = &self.learned else {
+            return;
+        };
+        match footprints.observe(key, sample) {
+            Ok(told) if told.slow => {
+                tracing::warn!({ fields::PROFILE } = %key.profile, "the job took far longer than usual: its model was probably moved out of the card's memory");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(
+                    { fields::ERROR } = chain(&error),
+                    "what a job needed is not kept"
+                );
+            }
+        }
+    }
+
+    /// How long such work takes here, where that was measured. Blocks for some milliseconds.
+    pub(super) fn usual(&self, profile: &ProfileName) -> Option<Usual> {
+        let (footprints, model) = self.learned.as_ref()?;
+        footprints.usual(profile, model)
+    }
+}
+
+fn learned(
+    user: &User,
+    probe: &NvmlProbe,
+    device: &FoundDevice,
+) -> Option<(Footprints, DeviceModel)> {
+    let folder = user.settings.footprints.as_ref();
+    let folder = folder.unwrap_or(&user.footprints);
+    let total = probe.memory(&device.uuid).ok()?.total;
+    let model = DeviceModel {
+        name: device.name.clone(),
+        total,
+    };
+    match Footprints::open(folder) {
+        Ok(footprints) => Some((footprints, model)),
+        Err(error) => {
+            tracing::warn!(
+                { fields::ERROR } = chain(&error),
+                "what jobs need is not kept; see gpu.footprints"
+            );
+            None
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::byte_size::ByteSize;
 use shared::failure::chain;
 use shared::fields;
 use shared::job::JobKind;
@@ -12,10 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::card::backend_id;
 use super::evict::make_room;
+use super::room::About;
+use super::told::split;
 use super::{Became, Card, Room, Shut, lock};
 use crate::gpu::admit::{Need, Verdict, Waits};
-use crate::gpu::gate::{Answer, Turn};
-use crate::gpu::ledger::{Aging, BootTime, Class, LedgerError, Precedence, Work};
+use crate::gpu::footprint::{Extent, Start};
+use crate::gpu::gate::{Answer, Reservation, Turn};
+use crate::gpu::ledger::{Aging, BackendId, BootTime, Class, LedgerError, Precedence, State, Work};
 use crate::offers::Offer;
 use crate::worker::Worker;
 
@@ -29,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) enum Entered {
     /// It may; with its room, if it needs one.
-    In(Option<Room>),
+    In(Option<Box<Room>>),
     /// Somebody was faster. It is to be handed back.
     Full(String),
     /// The worker goes away.
@@ -43,7 +47,7 @@ pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered
         return Entered::In(None);
     };
     let offer = &worker.offers[place];
-    let Some(memory) = offer.profile.needs.device else {
+    let Some(declared) = offer.profile.needs.device else {
         return Entered::In(None);
     };
     // A result that is there already needs no memory to be reported, and work that goes on here will not begin again.
@@ -55,10 +59,34 @@ pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered
     let Some(card) = worker.admission.card() else {
         return Entered::Full("there is no card".to_owned());
     };
-    let turn = card
-        .gate
-        .turn(work(worker, offer, memory, attempt), need(offer));
-    let entered = decide(worker, &card, turn, (place, memory)).await;
+    let extent = Extent::of(&attempt.payload);
+    let need = {
+        let (card, profile) = (Arc::clone(&card), offer.profile.clone());
+        tokio::task::spawn_blocking(move || card.need(&profile, extent)).await
+    };
+    let need = need.unwrap_or(Need::Unknown);
+    lock(&worker.admission.needs).insert(place, need);
+    let memory = match need {
+        Need::Device { memory, .. } => memory,
+        // The gate says so.
+        Need::Unknown | Need::Host { .. } => declared,
+    };
+    let work = work(worker, offer, memory, attempt);
+    let backend = work.backend.clone();
+    let entered = match decide(worker, &card, card.gate.turn(work, need), place).await {
+        Decided::Reserved(reservation) => {
+            let about = About {
+                keeps: memory.load,
+                key: card.key(&offer.profile, extent),
+                ..about(worker, &card, offer, backend).await
+            };
+            let room = Room::new(&card, reservation, about);
+            lock(&worker.admission.watched).push(room.watched());
+            Entered::In(Some(Box::new(room)))
+        }
+        Decided::Full(reason) => Entered::Full(reason),
+        Decided::GoingAway => Entered::GoingAway,
+    };
     let became = match &entered {
         Entered::Full(reason) => Some(Became::HandedBack(reason.clone())),
         Entered::In(_) => Some(Became::Admitted),
@@ -73,12 +101,42 @@ pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered
     entered
 }
 
-async fn decide(
-    worker: &Arc<Worker>,
-    card: &Arc<Card>,
-    mut turn: Turn,
-    (place, memory): (usize, DeviceMemory),
-) -> Entered {
+/// What the gate says in the end.
+enum Decided {
+    Reserved(Reservation),
+    Full(String),
+    GoingAway,
+}
+
+/// How things stand on the card when a job of that offer is admitted to it.
+async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: BackendId) -> About {
+    let gate = Arc::clone(&card.gate);
+    let page = tokio::task::spawn_blocking(move || gate.page()).await;
+    let entries = page.ok().and_then(Result::ok).unwrap_or_default().entries;
+    let loaded: Vec<_> = entries
+        .iter()
+        .map(|booked| &booked.entry)
+        .filter(|entry| matches!(entry.state, State::Resident { .. }))
+        .filter(|entry| entry.work.backend == backend)
+        .map(|entry| &entry.work.profile)
+        .collect();
+    let start = match loaded.is_empty() {
+        true => Start::Empty,
+        false if loaded.contains(&&offer.profile.name) => Start::Warm,
+        false => Start::Other,
+    };
+    let last = worker.admission.last();
+    About {
+        keeps: ByteSize::ZERO,
+        key: None,
+        start,
+        free: card.sight.free(),
+        foreign: last.and_then(|survey| split(&survey, &backend).1),
+        backend,
+    }
+}
+
+async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: usize) -> Decided {
     let mut since = Instant::now();
     loop {
         let asked = tokio::task::spawn_blocking(move || {
@@ -88,11 +146,11 @@ async fn decide(
         let answer: Result<Answer, LedgerError>;
         (turn, answer) = match asked.await {
             Ok(asked) => asked,
-            Err(error) => return Entered::Full(format!("the gate has failed: {error}")),
+            Err(error) => return Decided::Full(format!("the gate has failed: {error}")),
         };
         match answer {
             Ok(Answer::Reserved(reservation)) => {
-                return Entered::In(Some(Room::new(card, reservation, memory.load)));
+                return Decided::Reserved(reservation);
             }
             Ok(Answer::Evict {
                 victims,
@@ -109,18 +167,18 @@ async fn decide(
                 since = Instant::now();
             }
             Ok(Answer::Wait(reason)) if !may_pass(&reason) || since.elapsed() >= PATIENCE => {
-                return Entered::Full(reason.to_string());
+                return Decided::Full(reason.to_string());
             }
             Ok(Answer::Wait(_)) => {}
-            Ok(Answer::Never(verdict)) => return Entered::Full(verdict.to_string()),
-            Err(error) => return Entered::Full(chain(&error)),
+            Ok(Answer::Never(verdict)) => return Decided::Full(verdict.to_string()),
+            Err(error) => return Decided::Full(chain(&error)),
         }
         tokio::select! {
             () = sleep(PAUSE) => {}
             () = worker.draining() => {}
         }
         if worker.conditions.borrow().draining {
-            return Entered::GoingAway;
+            return Decided::GoingAway;
         }
     }
 }
@@ -128,11 +186,6 @@ async fn decide(
 /// Whether a moment may change it.
 fn may_pass(reason: &Waits) -> bool {
     !matches!(reason, Waits::NeedUnknown | Waits::ReclaimFailed(_))
-}
-
-/// What a job of that offer needs.
-pub(super) fn need(offer: &Offer) -> Need {
-    Need::declared(&offer.profile.needs, false)
 }
 
 /// Which sort of work that kind of job is.

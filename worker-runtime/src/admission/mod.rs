@@ -13,15 +13,18 @@ mod sight;
 mod told;
 mod watch;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use shared::protocol::{Device, Resident};
 use tokio::sync::{Notify, watch as channel};
 
 pub(crate) use self::card::Card;
 pub(crate) use self::enter::{Entered, enter};
-pub(crate) use self::room::{Left, Room};
+use self::room::Watched;
+pub(crate) use self::room::{How, Left, Room};
 pub(crate) use self::watch::watch;
+use crate::gpu::admit::Need;
 use crate::gpu::gate::Survey;
 use crate::gpu::ledger::BackendId;
 
@@ -33,6 +36,10 @@ pub(crate) struct Admission {
     last: Mutex<Option<Arc<Survey>>>,
     /// Something has changed that is worth a look now.
     look: Notify,
+    /// Jobs that are to be told what is seen of them.
+    watched: Mutex<Vec<Weak<Mutex<Watched>>>>,
+    /// What the last job of an offer needed, by the place of the offer: the next one will need about the same.
+    needs: Mutex<BTreeMap<usize, Need>>,
     /// What became of deliveries since the last look, with the places of their offers.
     became: Mutex<Vec<(usize, Became)>>,
 }
@@ -71,6 +78,8 @@ impl Admission {
             card: channel::Sender::new(None),
             last: Mutex::default(),
             look: Notify::new(),
+            watched: Mutex::default(),
+            needs: Mutex::default(),
             became: Mutex::default(),
         }
     }

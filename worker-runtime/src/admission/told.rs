@@ -71,6 +71,25 @@ pub(super) fn residents(
     entries.filter_map(resident).collect()
 }
 
+/// What that backend holds, and what processes hold that are none of ours; nothing where it is not known.
+pub(super) fn split(survey: &Survey, backend: &BackendId) -> (Option<ByteSize>, Option<ByteSize>) {
+    let Some(Holders::Known(holders)) = survey.seen.device.as_ref().map(|it| &it.holders) else {
+        return (None, None);
+    };
+    let all: Vec<Holding> = holders.iter().map(|it| holding(it, survey)).collect();
+    let own = survey.seen.backends.iter().find(|it| it.id == *backend);
+    // Nobody knows what a backend holds whose processes are not known, nor who those are that are left then.
+    let Some(_) = own.filter(|it| !it.pids.is_empty()) else {
+        return (None, None);
+    };
+    let of_it = |it: &&Holding| it.ours && it.program.as_deref() == Some(&backend.0);
+    let foreign = |it: &&Holding| !it.ours;
+    (
+        Some(total(all.iter().filter(of_it).map(|it| it.used))),
+        Some(total(all.iter().filter(foreign).map(|it| it.used))),
+    )
+}
+
 fn holding(holder: &Holder, survey: &Survey) -> Holding {
     let notes = survey.page.backends.iter().map(|it| (&it.id, &it.pids));
     let own = survey.seen.backends.iter().map(|it| (&it.id, &it.pids));

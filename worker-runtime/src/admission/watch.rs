@@ -11,11 +11,13 @@ use tokio::time::{sleep, timeout};
 
 use super::card::{NoCard, User, backend_id, probe};
 use super::debounce::Debounce;
-use super::enter::{class_of, need, shut_by};
+use super::enter::{class_of, shut_by};
 use super::evict::{leave, to_leave};
+use super::told::split;
 use super::{Became, Card, Shut, lock};
 use crate::backend::BackendSays;
 use crate::gpu::admit::{Booked, Evictions, Verdict};
+use crate::gpu::footprint::Extent;
 use crate::gpu::gate::{COOL_DOWN, Prospect, Survey};
 use crate::gpu::ledger::{BackendId, BootTime, Page, State};
 use crate::gpu::probe::Fault;
@@ -44,11 +46,24 @@ pub(crate) async fn watch(worker: Arc<Worker>) {
     }
     let card = find(&worker, &places).await;
     worker.admission.card.send_replace(Some(Arc::clone(&card)));
+    let prospects = {
+        let (worker, card, places) = (Arc::clone(&worker), Arc::clone(&card), places.clone());
+        let ask = move || {
+            let prospects: Vec<_> = places
+                .iter()
+                .map(|place| prospect(&worker, &card, *place))
+                .collect();
+            for prospect in &prospects {
+                worker.takes(&prospect.profile, card.usual(&prospect.profile));
+            }
+            prospects
+        };
+        tokio::task::spawn_blocking(ask)
+            .await
+            .expect("reading what was learned does not panic")
+    };
     Watch {
-        prospects: places
-            .iter()
-            .map(|place| prospect(&worker, *place))
-            .collect(),
+        prospects,
         queues: vec![Debounce::default(); places.len()],
         said: Vec::new(),
         free_then: None,
@@ -68,6 +83,7 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
         worker: worker.me.worker.clone(),
         boot: worker.me.boot,
         settings: worker.config.gpu.clone(),
+        footprints: worker.config.data_dir.join("footprints"),
         backends: worker.backends.clone(),
     };
     let probe = probe(&user.settings);
@@ -106,13 +122,13 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
     }
 }
 
-fn prospect(worker: &Worker, place: usize) -> Prospect {
+fn prospect(worker: &Worker, card: &Card, place: usize) -> Prospect {
     let offer = &worker.offers[place];
     Prospect {
         profile: offer.profile.name.clone(),
         backend: backend_id(worker.backends[offer.backend].as_ref(), &worker.me.worker),
         class: class_of(offer.profile.kind),
-        need: need(offer),
+        need: card.need(&offer.profile, Extent::default()),
         evictions: Evictions::default(),
     }
 }
@@ -176,6 +192,7 @@ impl Watch {
             tracing::warn!({ fields::BACKEND } = %backend, alarm = ?alarm, "something is odd on the card");
         }
         self.tell_tap(survey);
+        self.tell_rooms(survey);
         self.note_what_became();
         self.open_and_shut(&survey.verdicts);
         *lock(&self.worker.admission.last) = Some(Arc::clone(survey));
@@ -195,6 +212,17 @@ impl Watch {
             true => LOOK_SOON,
             false => LOOK_EACH,
         }
+    }
+
+    /// Tells the jobs that go on what their backends hold.
+    fn tell_rooms(&self, survey: &Survey) {
+        lock(&self.worker.admission.watched).retain(|watched| {
+            let Some(watched) = watched.upgrade() else {
+                return false;
+            };
+            lock(&watched).held(|backend| split(survey, backend));
+            true
+        });
     }
 
     fn tell_tap(&self, survey: &Survey) {
@@ -258,11 +286,13 @@ impl Watch {
             },
             None => Evictions::default(),
         };
-        let with = |prospect: &Prospect| Prospect {
+        let needs = lock(&self.worker.admission.needs);
+        let with = |(place, prospect): (&usize, &Prospect)| Prospect {
+            need: needs.get(place).copied().unwrap_or(prospect.need),
             evictions,
             ..prospect.clone()
         };
-        self.prospects.iter().map(with).collect()
+        self.places.iter().zip(&self.prospects).map(with).collect()
     }
 
     /// Asks those of our backends that a worker has left in the middle of a job.

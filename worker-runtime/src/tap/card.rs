@@ -89,13 +89,6 @@ impl Card {
     }
 
     /// That was measured of a profile.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "told once what jobs took is kept, which no worker does yet"
-        )
-    )]
     pub(crate) fn takes(&mut self, profile: &ProfileName, times: Times) {
         self.times.insert(profile.clone(), times);
     }

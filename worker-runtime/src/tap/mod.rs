@@ -27,6 +27,7 @@ use self::choose::{View, choose};
 pub(crate) use self::hints::Hints;
 use self::line::{Line, LineEnd};
 use self::lines::Lines;
+pub(crate) use self::swap::Times;
 use self::swap::{Candidate, CardView, Stand, SwapPolicy, arrange};
 use crate::gpu::ledger::BootTime;
 use crate::offers::Offer;

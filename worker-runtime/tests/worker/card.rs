@@ -61,6 +61,7 @@ impl Host {
             device: DeviceChoice::Auto,
             library: Some(double.library().to_owned()),
             ledger: Some(ledger.clone()),
+            footprints: None,
         };
         Self {
             stage,
@@ -296,6 +297,50 @@ async fn a_worker_tells_of_its_card_and_names_the_program_that_holds_it() {
     let name = state.devices[0].holders[0].program.as_deref();
     assert_eq!(name, Some(COMFY.0));
     worker.drained().await;
+}
+
+#[tokio::test]
+async fn what_a_job_was_seen_to_take_is_what_the_next_one_is_promised_even_after_a_restart() {
+    let mut host = Host::with([Device::idle(CARD, 24)]).await;
+    let (backend, mut script) = scripted_for(vec![mistral()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    host.open().await;
+    host.stage.dispatch(&on(&mistral())).await;
+    let started = host.started().await;
+    host.grant(&started).await;
+    let peak = |host: &Host| host.page().entries[0].entry.work.memory.peak;
+    assert_eq!(peak(&host), ByteSize::gib(9));
+    let call = script.call().await;
+    host.holds(COMFY.1, 12);
+    let seen = |state: &WorkerState| {
+        let holders = state.devices.iter().flat_map(|card| &card.holders);
+        holders.map(|it| it.used).max() == Some(ByteSize::gib(12))
+    };
+    host.state(seen).await;
+    call.finish(Ok(story()));
+    host.succeeded().await;
+    host.holds(COMFY.1, 0);
+    worker.drained().await;
+    script.no_more_calls();
+
+    let (backend, mut script) = scripted_for(vec![mistral()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    // What was in its journal is told again.
+    host.succeeded().await;
+    host.stage.dispatch(&on(&mistral())).await;
+    let started = host.started().await;
+    let job = |page: &Page| {
+        let mut entries = page.entries.iter();
+        let of_it = entries.find(|it| it.entry.work.job == started.run.job);
+        of_it.map(|it| it.entry.work.memory.peak)
+    };
+    let peak = job(&host.page()).unwrap();
+    assert!(peak >= ByteSize::gib(12), "{peak}");
+    host.grant(&started).await;
+    script.call().await.finish(Ok(story()));
+    host.succeeded().await;
+    worker.drained().await;
+    script.no_more_calls();
 }
 
 #[tokio::test]

@@ -124,6 +124,38 @@ async fn they_do_so_where_nothing_tells_which_process_holds_what() {
 }
 
 #[tokio::test]
+async fn a_backend_that_says_it_unloads_and_does_not_is_asked_once_more_and_nothing_begins_meanwhile()
+ {
+    let mut studio = Studio::open().await;
+    let (ollama, comfy) = (studio.backend(), studio.backend());
+    studio.work("writer", served("ollama", &ollama, &[MISTRAL]));
+    studio.work("camera", served("comfyui", &comfy, &CAMERA));
+    ollama.client().ignore_unloads(1).unwrap();
+    let film = studio.coordinator().submit(film(1), None).await.unwrap();
+    // Someone was asked, and the video model waits for the memory, not for the word.
+    let asked = within("the language model to be asked to leave", async {
+        loop {
+            let page = studio.books();
+            match page.asked.first() {
+                Some(asked) => return asked.clone(),
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await;
+    assert_eq!(
+        asked.profile.map(|it| it.to_string()).as_deref(),
+        Some("mistral")
+    );
+    studio.film_is_done(film.film).await;
+    let state = |process: &Process| process.client().state().unwrap();
+    let (llm, video) = (state(&ollama), state(&comfy));
+    assert_eq!((llm.out_of_memory, video.out_of_memory), (0, 0));
+    assert_eq!((llm.models.len(), video.loads), (0, 1));
+    studio.close().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_is_killed_comes_back_to_its_render_which_kept_its_memory_meanwhile() {
     let mut studio = Studio::open().await;
     let comfy = studio.backend();

@@ -55,6 +55,15 @@ pub(super) enum NoCard {
 }
 
 impl NoCard {
+    /// Whether time alone does not change it.
+    pub(super) fn is_for_a_person(&self) -> bool {
+        match self {
+            Self::Unwanted | Self::Empty | Self::Several(_) | Self::NotThere(..) => true,
+            Self::Fault(fault) => fault.is_no_driver(),
+            Self::Ledger(_) | Self::Host(_) => false,
+        }
+    }
+
     /// Whether only another setting changes it.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Unwanted)

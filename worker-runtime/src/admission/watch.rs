@@ -1,12 +1,15 @@
 //! Looks at the card and at the host's books again and again, and opens and shuts the queues by what it sees.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use shared::failure::chain;
 use shared::fields;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::card::{NoCard, User, backend_id, probe};
@@ -21,6 +24,7 @@ use crate::gpu::footprint::Extent;
 use crate::gpu::gate::{COOL_DOWN, Prospect, Survey};
 use crate::gpu::ledger::{BackendId, BootTime, Page, State};
 use crate::gpu::probe::Fault;
+use crate::gpu::probe::nvml::NvmlProbe;
 use crate::worker::Worker;
 
 /// Pause between two looks while nothing changes.
@@ -30,7 +34,7 @@ const LOOK_SOON: Duration = Duration::from_millis(200);
 /// Pause before a card is looked for again.
 const FIND_EACH: Duration = Duration::from_secs(60);
 /// A driver that takes longer than this to be opened hangs.
-const FIND_WITHIN: Duration = Duration::from_secs(30);
+const FIND_WITHIN: Duration = Duration::from_secs(15);
 /// A backend that does not say within this time what it does is silent.
 const SAYS_WITHIN: Duration = Duration::from_secs(2);
 /// Free memory has not moved if it moved by less, since a backend fell silent.
@@ -88,38 +92,61 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
     };
     let probe = probe(&user.settings);
     loop {
-        let (user, probe, runtime) = (user.clone(), Arc::clone(&probe), Handle::current());
-        let opened = tokio::task::spawn_blocking(move || Card::open(&user, &probe, runtime));
-        let why = match timeout(FIND_WITHIN, opened).await {
-            Ok(Ok(Ok(card))) => {
+        let mut opening = pin!(open(user.clone(), Arc::clone(&probe)));
+        let opened = match timeout(FIND_WITHIN, &mut opening).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let why = Fault::Other("nothing; it hangs".to_owned());
+                refuse(worker, places, &NoCard::Fault(why));
+                opening.await
+            }
+        };
+        let why = match opened {
+            Ok(card) => {
                 tracing::info!(device = %card.device.uuid, name = card.device.name, "the card is found");
                 return Arc::new(card);
             }
-            Ok(Ok(Err(why))) => why,
-            Ok(Err(error)) => NoCard::Host(error.to_string()),
-            Err(_) => NoCard::Fault(Fault::Other("nothing for half a minute".to_owned())),
+            Err(why) => why,
         };
-        tracing::info!({ fields::REASON } = %why, "no work that needs a card is taken");
-        worker.set(|now| {
-            for place in places {
-                let offer = &worker.offers[*place];
-                let peak = offer
-                    .profile
-                    .needs
-                    .device
-                    .map(|it| it.peak)
-                    .unwrap_or_default();
-                now.gate[*place] = Some(Shut {
-                    never: true,
-                    reason: format!("needs {peak} of GPU memory; {why}"),
-                });
-            }
-        });
+        refuse(worker, places, &why);
         match why.is_final() {
             true => pending().await,
             false => sleep(FIND_EACH).await,
         }
     }
+}
+
+/// Opens the card on a thread of its own: a call of a sick driver may never end, and nobody waits for such a thread when the
+/// program ends.
+async fn open(user: User, probe: Arc<NvmlProbe>) -> Result<Card, NoCard> {
+    let (tell, told) = oneshot::channel();
+    let runtime = Handle::current();
+    let opening = move || drop(tell.send(Card::open(&user, &probe, runtime)));
+    thread::Builder::new()
+        .name("gpu-opener".to_owned())
+        .spawn(opening)
+        .map_err(|error| NoCard::Host(error.to_string()))?;
+    let opened = told.await;
+    opened.unwrap_or_else(|_| {
+        Err(NoCard::Host(
+            "the search for the card has failed".to_owned(),
+        ))
+    })
+}
+
+/// Refuses the work that needs a card.
+fn refuse(worker: &Worker, places: &[usize], why: &NoCard) {
+    tracing::info!({ fields::REASON } = %why, "no work that needs a card is taken");
+    worker.set(|now| {
+        for place in places {
+            let needs = worker.offers[*place].profile.needs.device;
+            let peak = needs.map(|it| it.peak).unwrap_or_default();
+            now.gate[*place] = Some(Shut {
+                never: why.is_for_a_person(),
+                reason: format!("needs {peak} of GPU memory; {why}"),
+            });
+        }
+    });
 }
 
 fn prospect(worker: &Worker, card: &Card, place: usize) -> Prospect {

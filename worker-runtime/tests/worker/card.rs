@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvml_double::install::Double;
 use nvml_double::state::{Answer, Device, Process, State as Cards, code};
@@ -469,6 +469,35 @@ async fn an_idle_model_of_another_worker_leaves_for_a_job_and_the_job_begins_whe
     camera.drained().await;
     writer.drained().await;
     writes.no_more_calls();
+}
+
+#[test]
+fn a_driver_that_hangs_when_it_is_opened_holds_up_neither_other_work_nor_the_end_of_the_program() {
+    let began = Instant::now();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut host = Host::with([Device::idle(CARD, 24)]).await;
+        let hang = Answer::after(Duration::from_secs(30));
+        host.double
+            .update(|cards| cards.answers.insert("nvmlInit_v2".to_owned(), hang))
+            .unwrap();
+        let drawn = profile(JobKind::Story, "drawn");
+        let (backend, mut script) = scripted_for(vec![wan(), drawn.clone()]);
+        let worker = host.start(backend).await;
+        host.stage.dispatch(&on(&drawn)).await;
+        let started = host.started().await;
+        host.grant(&started).await;
+        script.call().await.finish(Ok(story()));
+        host.succeeded().await;
+        let (never, _) = host.shut(|reason| reason.contains("looked at")).await;
+        assert!(!never);
+        worker.drained().await;
+        script.no_more_calls();
+    });
+    // As at the end of a program: whatever still blocks in the runtime is waited for.
+    drop(runtime);
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test]

@@ -123,8 +123,8 @@ impl Coordinator {
     /// # Errors
     /// `Store`.
     pub async fn films(&self, before: Option<FilmId>, limit: u32) -> Result<FilmList, AskError> {
-        let mut connection = self.shared.reader.connection().await?;
-        let rows = Rows(&mut connection)
+        let mut snapshot = self.shared.reader.snapshot().await?;
+        let rows = Rows(&mut snapshot)
             .films(before, limit.saturating_add(1))
             .await?;
         let has_more = rows.len() > limit as usize;
@@ -160,8 +160,8 @@ impl Coordinator {
     }
 
     async fn read_film(&self, id: FilmId) -> Result<(Film, Vec<Job>), AskError> {
-        let mut connection = self.shared.reader.connection().await?;
-        let mut rows = Rows(&mut connection);
+        let mut snapshot = self.shared.reader.snapshot().await?;
+        let mut rows = Rows(&mut snapshot);
         let film = rows
             .film(id)
             .await?
@@ -174,8 +174,8 @@ impl Coordinator {
     /// # Errors
     /// `NotFound`, `Store`.
     pub async fn job(&self, id: JobId) -> Result<JobView, AskError> {
-        let mut connection = self.shared.reader.connection().await?;
-        let job = Rows(&mut connection)
+        let mut snapshot = self.shared.reader.snapshot().await?;
+        let job = Rows(&mut snapshot)
             .job(id)
             .await?
             .ok_or_else(|| AskError::NotFound(format!("job {id}")))?;
@@ -307,8 +307,8 @@ impl Coordinator {
             return Err(format!("nothing can be stored: {why}"));
         }
         let read = async {
-            let mut connection = self.shared.reader.connection().await?;
-            Rows(&mut connection).films(None, 1).await
+            let mut snapshot = self.shared.reader.snapshot().await?;
+            Rows(&mut snapshot).films(None, 1).await
         };
         read.await
             .map(drop)

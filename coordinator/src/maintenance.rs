@@ -141,8 +141,8 @@ async fn clean_up(
     engine: &mpsc::Sender<Input>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let kept = shared.settings.retention;
-    let mut connection = shared.reader.connection().await?;
-    let mut rows = Rows(&mut connection);
+    let mut snapshot = shared.reader.snapshot().await?;
+    let mut rows = Rows(&mut snapshot);
     if kept.film_days > 0 {
         let age = Duration::from_secs(u64::from(kept.film_days) * 86_400);
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -155,6 +155,7 @@ async fn clean_up(
         }
     }
     let used = rows.artifacts_in_use().await?;
+    drop(snapshot);
     let grace = Duration::from_secs(u64::from(kept.file_hours) * 3_600);
     let removed = shared
         .artifacts

@@ -85,9 +85,9 @@ impl Watch {
     }
 
     async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let mut connection = self.shared.reader.connection().await?;
-        let mut rows = Rows(&mut connection);
-        // The status first: an end that comes after it is among the events that are read next, or comes live.
+        let mut snapshot = self.shared.reader.snapshot().await?;
+        let mut rows = Rows(&mut snapshot);
+        // Of one snapshot: once the film has ended, its last event is among those that are there to be read.
         let has_ended = plan::status(&rows.jobs_of(self.film).await?).is_final();
         let page = rows.events_after(self.film, self.last, PAGE).await?;
         if page.len() < PAGE as usize {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use shared::api::{FilmEvent, Happening};
 use shared::job::JobStatus;
 
-use crate::statistics::{median, verdict};
+use crate::statistics::{Verdicts, median};
 
 /// Running time of the film, in seconds: 6 scenes of 4 s.
 const RUNNING_TIME: f64 = 24.0;
@@ -19,7 +19,7 @@ const FIRST_JOB: f64 = 500.0;
 /// Largest peak of the process's own memory, in MiB.
 const MEMORY: f64 = 150.0;
 
-pub(crate) fn measure(rounds: u32) -> Result<()> {
+pub(crate) fn measure(rounds: u32, verdicts: &mut Verdicts) -> Result<()> {
     let (mut walls, mut firsts, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let made = make()?;
@@ -32,15 +32,15 @@ pub(crate) fn measure(rounds: u32) -> Result<()> {
     println!(
         "  wall time     {wall:7.2} s, at most {} s: {}",
         RUNNING_TIME * WALL,
-        verdict(wall <= RUNNING_TIME * WALL)
+        verdicts.of(wall <= RUNNING_TIME * WALL)
     );
     println!(
         "  first job     {first:7.0} ms after the start, at most {FIRST_JOB} ms: {}",
-        verdict(first <= FIRST_JOB)
+        verdicts.of(first <= FIRST_JOB)
     );
     println!(
         "  peak memory   {peak:7.1} MiB, at most {MEMORY} MiB: {}",
-        verdict(peak <= MEMORY)
+        verdicts.of(peak <= MEMORY)
     );
     Ok(())
 }

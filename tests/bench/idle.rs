@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use support::stage::{Cast, Stage};
 
-use crate::statistics::verdict;
+use crate::statistics::Verdicts;
 
 /// At most this share of a core.
 const CPU: f64 = 0.01;
@@ -14,7 +14,7 @@ const MEMORY: f64 = 40.0;
 /// Ticks a second in /proc, on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 
-pub(crate) async fn measure(seconds: u32) -> Result<()> {
+pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()> {
     let stage = Stage::set(Cast::Real).await?;
     // What start-up leaves behind is no part of it.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -36,8 +36,8 @@ pub(crate) async fn measure(seconds: u32) -> Result<()> {
         println!(
             "  {name:13} {:5.2} % of a core, under 1 %: {}; {memory:5.1} MiB, under 40 MiB: {}",
             share * 100.0,
-            verdict(share < CPU),
-            verdict(memory < MEMORY)
+            verdicts.of(share < CPU),
+            verdicts.of(memory < MEMORY)
         );
     }
     Ok(())

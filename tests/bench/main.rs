@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -11,7 +13,10 @@ mod idle;
 mod queue;
 mod statistics;
 
-/// Measures Callsheet on this machine. Every figure stands beside the one it must reach.
+use self::statistics::Verdicts;
+
+/// Measures Callsheet on this machine. Every figure stands beside the one it must reach; exits with 1
+/// if one is missed.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
@@ -45,7 +50,7 @@ enum What {
 }
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
     let all = [
         What::Film { rounds: 3 },
         What::Idle { seconds: 20 },
@@ -57,12 +62,19 @@ async fn main() -> Result<()> {
     let chosen = Arguments::parse()
         .what
         .map_or(all.to_vec(), |what| vec![what]);
+    let mut verdicts = Verdicts::default();
     for what in chosen {
         match what {
-            What::Queue { films, rounds } => queue::measure(films, rounds).await?,
-            What::Film { rounds } => film::measure(rounds)?,
-            What::Idle { seconds } => idle::measure(seconds).await?,
+            What::Queue { films, rounds } => queue::measure(films, rounds, &mut verdicts).await?,
+            What::Film { rounds } => film::measure(rounds, &mut verdicts)?,
+            What::Idle { seconds } => idle::measure(seconds, &mut verdicts).await?,
         }
     }
-    Ok(())
+    match verdicts.missed() {
+        0 => Ok(ExitCode::SUCCESS),
+        missed => {
+            println!("\n{missed} figures missed their limit");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

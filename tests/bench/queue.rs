@@ -14,7 +14,7 @@ use support::stage::{Cast, Stage};
 use support::wait::until;
 
 use crate::floor::{Floor, UNDER_WAY, confirmed, publish};
-use crate::statistics::{median, percentile, verdict};
+use crate::statistics::{Verdicts, median, percentile};
 
 /// At least this share of the floor's throughput.
 const THROUGHPUT: f64 = 0.05;
@@ -23,8 +23,12 @@ const LATENCY: f64 = 5.0;
 /// Pause between two films, or two messages, at low load.
 const PAUSE: Duration = Duration::from_millis(30);
 
-pub(crate) async fn measure(films: u32, rounds: u32) -> Result<()> {
-    let stage = Stage::set(Cast::Stubs { slots: 32 }).await?;
+pub(crate) async fn measure(films: u32, rounds: u32, verdicts: &mut Verdicts) -> Result<()> {
+    let stage = Stage::set(Cast::Stubs {
+        slots: 32,
+        work: Duration::ZERO,
+    })
+    .await?;
     let connection =
         Connection::connect(&stage.rabbitmq.url(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -64,11 +68,11 @@ pub(crate) async fn measure(films: u32, rounds: u32) -> Result<()> {
     );
     println!(
         "  throughput         {share:8.3} of the floor, at least {THROUGHPUT}: {}",
-        verdict(share >= THROUGHPUT)
+        verdicts.of(share >= THROUGHPUT)
     );
     println!(
         "  p50                {times:8.2} times the floor's, at most {LATENCY}: {}",
-        verdict(times <= LATENCY)
+        verdicts.of(times <= LATENCY)
     );
     Ok(())
 }

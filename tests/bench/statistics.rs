@@ -1,4 +1,4 @@
-//! Medians and percentiles.
+//! Medians, percentiles and verdicts.
 
 /// The value below which that share (0 to 1) of the samples lies; 0 if there are none.
 pub(crate) fn percentile(samples: &[f64], share: f64) -> f64 {
@@ -19,7 +19,21 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
     percentile(samples, 0.5)
 }
 
-/// A verdict beside a figure.
-pub(crate) fn verdict(is_good: bool) -> &'static str {
-    if is_good { "ok" } else { "MISSED" }
+/// Whether every figure so far has kept its limit.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    missed: u32,
+}
+
+impl Verdicts {
+    /// The word beside a figure.
+    pub(crate) fn of(&mut self, is_good: bool) -> &'static str {
+        self.missed += u32::from(!is_good);
+        if is_good { "ok" } else { "MISSED" }
+    }
+
+    /// How many figures have missed their limit.
+    pub(crate) fn missed(&self) -> u32 {
+        self.missed
+    }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use shared::api::{FilmStatus, FilmView, Manifest, SubmitAnswer};
+use shared::api::{FilmStatus, FilmView, JobView, Manifest, SubmitAnswer};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use support::stage::{Cast, Stage};
@@ -128,7 +128,11 @@ async fn three_processes_make_a_film_that_plays() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_film_is_submitted_from_python() -> Result<()> {
-    let stage = Stage::set(Cast::Stubs { slots: 2 }).await?;
+    let stage = Stage::set(Cast::Stubs {
+        slots: 2,
+        work: Duration::ZERO,
+    })
+    .await?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/submit.py");
     // The distribution's own interpreter: it is the one that the package manager gave pika to.
     let python = if std::path::Path::new("/usr/bin/python3").exists() {
@@ -180,6 +184,12 @@ async fn a_cancelled_film_stops_within_two_seconds() -> Result<()> {
         "ffmpeg to be at work",
         Duration::from_secs(60),
         async || {
+            let view = stage.film(film).await?;
+            let draws = |job: &JobView| {
+                let progress = job.progress.as_ref();
+                progress.is_some_and(|at| at.phase == "frames" && at.step > 0)
+            };
+            ensure!(view.jobs.iter().any(draws), "no clip is being drawn");
             ensure!(has_children(painter)?, "video-worker has no children");
             Ok::<_, anyhow::Error>(())
         },

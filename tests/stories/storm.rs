@@ -1,6 +1,8 @@
 //! Many films at once over three processes: nothing is lost, nothing is executed twice, whatever is killed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -15,11 +17,17 @@ use shared::api::FilmStatus;
 use shared::film::FilmRequest;
 use support::stage::{Cast, Stage};
 use support::submitter::Submitter;
-use support::wait::until;
+use support::wait::{SOON, until};
 
 const FILMS: usize = 200;
 /// A story, three keyframes, three clips and an assembly.
 const JOBS: usize = FILMS * 8;
+
+/// Several attempts at once, none of which costs time.
+const CAST: Cast = Cast::Stubs {
+    slots: 4,
+    work: Duration::ZERO,
+};
 
 fn requests() -> Vec<FilmRequest> {
     let request = |seed| FilmRequest {
@@ -63,7 +71,7 @@ fn extra_executions(stage: &Stage) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_films_at_once_are_finished_with_one_execution_a_job() -> Result<()> {
-    let stage = Stage::set(Cast::Stubs { slots: 4 }).await?;
+    let stage = Stage::set(CAST).await?;
     let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
     let films = submitter.submit_all(&requests(), "calm").await?;
     assert_eq!(films.values().collect::<BTreeSet<_>>().len(), FILMS);
@@ -74,11 +82,21 @@ async fn two_hundred_films_at_once_are_finished_with_one_execution_a_job() -> Re
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attempts_that_are_published_twice_are_executed_once() -> Result<()> {
-    let stage = Stage::set(Cast::Stubs { slots: 4 }).await?;
-    let echo = tokio::spawn(publish_attempts_again(stage.rabbitmq.url()));
+    let stage = Stage::set(CAST).await?;
+    let copies = Arc::new(AtomicUsize::new(0));
+    let echo = tokio::spawn(publish_attempts_again(
+        stage.rabbitmq.url(),
+        Arc::clone(&copies),
+    ));
     let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
     submitter.submit_all(&requests(), "twice").await?;
     all_completed(&stage, Duration::from_secs(180)).await;
+    until("a copy of every attempt", SOON, async || {
+        let copies = copies.load(Ordering::Relaxed);
+        ensure!(copies >= JOBS, "{copies} copies of {JOBS} attempts");
+        Ok(())
+    })
+    .await;
     assert_eq!(extra_executions(&stage), 0);
     ensure!(
         !echo.is_finished(),
@@ -88,11 +106,12 @@ async fn attempts_that_are_published_twice_are_executed_once() -> Result<()> {
     Ok(())
 }
 
-/// Listens to everything that is published to the job queues, and puts a copy of each message into the same queue.
-async fn publish_attempts_again(url: String) -> Result<usize> {
+/// Listens to everything that is published to the job queues, puts a copy of each message into the same queue, and counts
+/// the copies.
+async fn publish_attempts_again(url: String, copies: Arc<AtomicUsize>) -> Result<()> {
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let copies = channel
+    let queue = channel
         .queue_declare(
             "copies".into(),
             QueueDeclareOptions::durable(),
@@ -105,7 +124,7 @@ async fn publish_attempts_again(url: String) -> Result<usize> {
         let bind = QueueBindOptions::default();
         channel
             .queue_bind(
-                copies.name().clone(),
+                queue.name().clone(),
                 "callsheet".into(),
                 key.into(),
                 bind,
@@ -115,7 +134,7 @@ async fn publish_attempts_again(url: String) -> Result<usize> {
     }
     let mut reader = channel
         .basic_consume(
-            copies.name().clone(),
+            queue.name().clone(),
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),
@@ -129,6 +148,7 @@ async fn publish_attempts_again(url: String) -> Result<usize> {
         channel
             .basic_publish("".into(), key, options, &delivery.data, properties)
             .await?;
+        copies.fetch_add(1, Ordering::Relaxed);
         delivery.ack(BasicAckOptions::default()).await?;
     }
     bail!("the connection ended")
@@ -182,7 +202,12 @@ async fn ten_kills_each_of_coordinator_worker_and_broker_lose_nothing() -> Resul
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(20_261_123);
-    let mut stage = Stage::set(Cast::Stubs { slots: 1 }).await?;
+    let mut stage = Stage::set(Cast::Stubs {
+        slots: 1,
+        // Long enough for a kill to come in its midst.
+        work: Duration::from_millis(10),
+    })
+    .await?;
     let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
     submitter.submit_all(&requests(), "storm").await?;
     let mut worker_kills = 0;
@@ -216,6 +241,36 @@ async fn ten_kills_each_of_coordinator_worker_and_broker_lose_nothing() -> Resul
         extra <= worker_kills,
         "{extra} extra executions after {worker_kills} kills of workers"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_that_is_killed_while_films_come_in_takes_each_once() -> Result<()> {
+    const ROUNDS: usize = 5;
+    let mut stage = Stage::set(CAST).await?;
+    let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
+    let mut films = BTreeSet::new();
+    for (round, requests) in requests().chunks(FILMS / ROUNDS).enumerate() {
+        let label = format!("round {round}");
+        let submitted = submitter.submit_all(requests, &label);
+        let killed = async {
+            until("the first film of a round", SOON, async || {
+                let there = stage.films().await?.len();
+                ensure!(there > round * FILMS / ROUNDS, "{there} films");
+                Ok(())
+            })
+            .await;
+            restart(&mut stage.coordinator)
+        };
+        // Whoever hears nothing for the kill hears it from the next life, to which the submission comes again.
+        let (submitted, killed) = tokio::join!(submitted, killed);
+        killed?;
+        films.extend(submitted?.into_values());
+        stage.ready().await;
+    }
+    assert_eq!(films.len(), FILMS);
+    all_completed(&stage, Duration::from_secs(120)).await;
+    assert_eq!(extra_executions(&stage), 0);
     Ok(())
 }
 

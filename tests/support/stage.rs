@@ -42,6 +42,8 @@ pub enum Cast {
     Stubs {
         /// Attempts that each runs at once.
         slots: u32,
+        /// How long an execution takes.
+        work: Duration,
     },
 }
 
@@ -75,7 +77,7 @@ impl Stage {
             arguments.extend(["--name".to_owned(), name.to_owned()]);
             let program = match cast {
                 Cast::Real => program,
-                Cast::Stubs { slots } => {
+                Cast::Stubs { slots, work } => {
                     let count = text(at("executions"));
                     arguments.extend([
                         "--offers".to_owned(),
@@ -84,6 +86,8 @@ impl Stage {
                         count,
                     ]);
                     arguments.extend(["--slots".to_owned(), slots.to_string()]);
+                    let work = work.as_millis().to_string();
+                    arguments.extend(["--work-ms".to_owned(), work]);
                     "stub-worker"
                 }
             };

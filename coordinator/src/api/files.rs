@@ -95,13 +95,7 @@ pub(super) async fn get_keyframe(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (scene, film) = find_scene(&coordinator, &path).await?;
-    let Some(file) = scene.keyframe else {
-        return Err(not_there_yet(
-            &format!("keyframe for scene {}", scene.number),
-            &film,
-        ));
-    };
+    let file = scene_file(&coordinator, &path, "keyframe", |scene| scene.keyframe).await?;
     send(coordinator.artifacts(), &file, &method, &headers).await
 }
 
@@ -127,39 +121,28 @@ pub(super) async fn get_clip(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (scene, film) = find_scene(&coordinator, &path).await?;
-    let Some(file) = scene.clip else {
-        return Err(not_there_yet(
-            &format!("clip for scene {}", scene.number),
-            &film,
-        ));
-    };
+    let file = scene_file(&coordinator, &path, "clip", |scene| scene.clip).await?;
     send(coordinator.artifacts(), &file, &method, &headers).await
 }
 
-async fn find_scene(
+/// The file of that name of the scene that the path names.
+async fn scene_file(
     coordinator: &Coordinator,
     path: &PathFields,
-) -> Result<(SceneView, FilmSummary), ApiError> {
+    name: &str,
+    file: impl FnOnce(SceneView) -> Option<Artifact>,
+) -> Result<Artifact, ApiError> {
     let (id, number): (FilmId, u32) = (path.film()?, path.get("number")?);
     let film = coordinator.film(id).await?;
     let Some(story) = &film.story else {
         return Err(not_there_yet("story", &film.summary));
     };
-    if !story.scenes.iter().any(|scene| scene.number == number) {
-        let detail = format!(
-            "there is no scene {number} in film {id}; it has {}",
-            story.scenes.len()
-        );
+    let scenes = story.scenes.len();
+    let Some(scene) = film.scenes.into_iter().find(|scene| scene.number == number) else {
+        let detail = format!("there is no scene {number} in film {id}; it has {scenes}");
         return Err(ApiError::new(Sort::NotFound, detail));
-    }
-    match film.scenes.into_iter().find(|scene| scene.number == number) {
-        Some(scene) => Ok((scene, film.summary)),
-        None => Err(not_there_yet(
-            &format!("file of scene {number}"),
-            &film.summary,
-        )),
-    }
+    };
+    file(scene).ok_or_else(|| not_there_yet(&format!("{name} for scene {number}"), &film.summary))
 }
 
 fn not_there_yet(what: &str, film: &FilmSummary) -> ApiError {

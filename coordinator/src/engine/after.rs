@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use shared::api::{FilmEvent, ProgressView};
+use shared::api::{FilmEvent, Happening, ProgressView};
 use shared::broker::{Delivery, Queue};
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::job::{JobKind, JobStatus};
@@ -16,12 +16,13 @@ use crate::core::decide::Effect;
 use crate::core::job::Job;
 use crate::core::plan::Film;
 use crate::outbox::Outgoing;
+use crate::store::{Rows, StoreError};
 
 /// Everything that must wait for the commit. Dropped, nobody is answered, and who asks is told that the store failed.
 #[derive(Default)]
 pub(super) struct After {
     pub(super) effects: Vec<Effect>,
-    pub(super) events: Vec<Numbered>,
+    events: Vec<Told>,
     /// Jobs whose attempt must be published, by film; a story's job with what it is, as its attempt needs no other.
     pub(super) dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
     /// Films that were made or read in this transaction. They never change.
@@ -43,6 +44,15 @@ pub(super) enum Known {
     Worker(Box<WorkerState>),
     /// A worker is to stand still, or not.
     Paused { worker: WorkerId, paused: bool },
+}
+
+/// An event that those who watch are told of.
+struct Told {
+    event: FilmEvent,
+    /// Whether who comes later is told of it, too.
+    is_kept: bool,
+    /// Its number, once it is in the store.
+    number: Option<u64>,
 }
 
 /// Where it stood when an input was begun.
@@ -115,8 +125,38 @@ impl After {
         self.known.push(Known::Current { job: job.id, run });
     }
 
-    pub(super) fn event(&mut self, number: Option<u64>, event: FilmEvent) {
-        self.events.push(Numbered { number, event });
+    /// Keeps an event of a film and tells it to those who watch.
+    pub(super) fn tell(&mut self, film: FilmId, what: Happening) {
+        self.event(film, what, true);
+    }
+
+    /// Tells those who watch something that nobody need know later.
+    pub(super) fn mention(&mut self, film: FilmId, what: Happening) {
+        self.event(film, what, false);
+    }
+
+    fn event(&mut self, film: FilmId, what: Happening, is_kept: bool) {
+        let at = Timestamp::now();
+        self.events.push(Told {
+            event: FilmEvent { film, at, what },
+            is_kept,
+            number: None,
+        });
+    }
+
+    /// Writes down the events that are to be kept, all in few statements.
+    pub(super) async fn keep_events(&mut self, rows: &mut Rows<'_>) -> Result<(), StoreError> {
+        let mut new: Vec<&mut Told> = self
+            .events
+            .iter_mut()
+            .filter(|told| told.is_kept && told.number.is_none())
+            .collect();
+        let events: Vec<&FilmEvent> = new.iter().map(|told| &told.event).collect();
+        let numbers = rows.append_events(&events).await?;
+        for (told, number) in new.iter_mut().zip(numbers) {
+            told.number = Some(number);
+        }
+        Ok(())
     }
 
     pub(super) fn reply<T: Send + 'static>(
@@ -157,9 +197,9 @@ impl After {
         for outgoing in self.outgoing {
             engine.send(outgoing);
         }
-        for event in self.events {
+        for Told { event, number, .. } in self.events {
             // Nobody watching is no fault.
-            let _ = engine.shared.events.send(event);
+            let _ = engine.shared.events.send(Numbered { number, event });
         }
         for reply in self.replies {
             reply();

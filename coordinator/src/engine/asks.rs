@@ -149,7 +149,7 @@ impl Engine {
         let film = Arc::new(film);
         after.films.insert(id, Arc::clone(&film));
         tracing::info!(film.id = %id, "film accepted");
-        self.tell(rows, id, Happening::FilmAccepted, after).await?;
+        after.tell(id, Happening::FilmAccepted);
         for job in plan::first_jobs(&film, &mut JobId::generate) {
             self.happen(rows, job, Event::Unblocked, after).await?;
         }
@@ -180,8 +180,7 @@ impl Engine {
             self.happen(rows, job, Event::CancelRequested, after)
                 .await?;
         }
-        self.tell(rows, film, Happening::FilmCancelled, after)
-            .await?;
+        after.tell(film, Happening::FilmCancelled);
         Ok(Ok(()))
     }
 
@@ -244,6 +243,8 @@ impl Engine {
                 "the film is still being made: cancel it first".to_owned(),
             )));
         }
+        // What is still to be kept of it belongs to its row.
+        after.keep_events(rows).await?;
         rows.delete_film(film).await?;
         after.films.remove(&film);
         after.dispatches.remove(&film);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use shared::api::{FilmEvent, Happening};
+use shared::api::Happening;
 use shared::broker::Queue;
 use shared::ids::{FilmId, JobId};
 use shared::job::{JobStatus, Product};
@@ -52,7 +52,7 @@ impl Engine {
 
     /// Stores a job as it is now, and tells those who watch.
     async fn put(
-        &self,
+        &mut self,
         rows: &mut Rows<'_>,
         before: &Job,
         job: &Job,
@@ -66,6 +66,9 @@ impl Engine {
             (false, _) => DispatchMark::NotDue,
         };
         rows.put_job(job, mark).await?;
+        if mark == DispatchMark::NotDue {
+            self.dispatched.remove(&job.id);
+        }
         after.changed(job);
         if is_dispatched {
             after.due(job);
@@ -77,15 +80,12 @@ impl Engine {
                 job.id = %job.id, film.id = %job.film, job.kind = %job.kind, status = %job.status(),
                 attempt = %job.attempt, "job is {}", job.status()
             );
-            self.tell(
-                rows,
+            after.tell(
                 job.film,
                 Happening::JobChanged {
                     job: Box::new(views::job(job)),
                 },
-                after,
-            )
-            .await?;
+            );
         }
         Ok(())
     }
@@ -105,21 +105,18 @@ impl Engine {
                 rows.put_job(&job, DispatchMark::NotDue).await?;
             }
             let scenes = u32::try_from(story.scenes.len()).unwrap_or(u32::MAX);
-            self.tell(
-                rows,
+            after.tell(
                 film.id,
                 Happening::StoryWritten {
                     title: story.title.clone(),
                     scenes,
                 },
-                after,
-            )
-            .await?;
+            );
         }
         let jobs = rows.jobs_of(done.film).await?;
         let free = plan::unblocked(&jobs);
         if free.is_empty() {
-            self.tell_end_of(rows, done.film, &jobs, after).await?;
+            tell_end_of(done.film, &jobs, after);
         }
         Ok(jobs
             .into_iter()
@@ -139,40 +136,7 @@ impl Engine {
             return Ok(());
         }
         let jobs = rows.jobs_of(job.film).await?;
-        self.tell_end_of(rows, job.film, &jobs, after).await
-    }
-
-    async fn tell_end_of(
-        &self,
-        rows: &mut Rows<'_>,
-        film: FilmId,
-        jobs: &[Job],
-        after: &mut After,
-    ) -> Result<(), StoreError> {
-        match views::end_of(jobs) {
-            Some(end) => {
-                tracing::info!(film.id = %film, "film has ended: {}", end.name());
-                self.tell(rows, film, end, after).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Keeps an event of a film and tells it to those who watch.
-    pub(super) async fn tell(
-        &self,
-        rows: &mut Rows<'_>,
-        film: FilmId,
-        what: Happening,
-        after: &mut After,
-    ) -> Result<(), StoreError> {
-        let event = FilmEvent {
-            film,
-            at: Timestamp::now(),
-            what,
-        };
-        let number = rows.append_event(&event).await?;
-        after.event(Some(number), event);
+        tell_end_of(job.film, &jobs, after);
         Ok(())
     }
 
@@ -272,5 +236,12 @@ impl Engine {
                 queued_at: job.queued_at,
             }),
         })
+    }
+}
+
+fn tell_end_of(film: FilmId, jobs: &[Job], after: &mut After) {
+    if let Some(end) = views::end_of(jobs) {
+        tracing::info!(film.id = %film, "film has ended: {}", end.name());
+        after.tell(film, end);
     }
 }

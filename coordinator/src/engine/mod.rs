@@ -3,7 +3,7 @@
 //! Load the job, decide, store the state together with what must be sent, commit, then act. A delivery is acked, a request is
 //! answered and a message is published only after the commit that it rests on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -72,6 +72,13 @@ pub(crate) enum Input {
     Hint,
 }
 
+impl Input {
+    /// Whether it looks in the store for attempts that must be published.
+    const fn looks_for_due(&self) -> bool {
+        matches!(self, Self::Tick | Self::Sweep)
+    }
+}
+
 /// What can be asked for, and where the answer goes. No answer means that the store failed.
 pub(crate) enum Ask {
     Submit {
@@ -138,9 +145,9 @@ pub(crate) struct Engine {
     settling: mpsc::UnboundedSender<Settling>,
     /// Jobs whose attempt is on its way out, so that a tick does not send it twice.
     dispatching: HashSet<JobId>,
-    /// Attempts that are out, and when: written down with the next transaction, and not worth one of their own. With a crash
-    /// before that they are published once more, which the grant makes harmless.
-    dispatched: Vec<(Dispatch, Timestamp)>,
+    /// Attempts that are out, and when: written down with the next tick, unless their job runs by then. With a crash before that
+    /// they are published once more, which the grant makes harmless.
+    dispatched: HashMap<JobId, (Dispatch, Timestamp)>,
     /// Jobs whose attempt the broker would not take, and when it is tried again.
     refused: Pauses,
     /// Whether the store was found to hold a row that cannot be read: from then on each input is undone by itself if it needs
@@ -165,7 +172,7 @@ impl Engine {
             outbox,
             settling,
             dispatching: HashSet::new(),
-            dispatched: Vec::new(),
+            dispatched: HashMap::new(),
             refused: Pauses::default(),
             is_careful: false,
             pause: trouble::FIRST_PAUSE,
@@ -229,7 +236,7 @@ impl Engine {
                 match out {
                     Ok(at) => {
                         self.refused.forget(dispatch.job);
-                        self.dispatched.push((*dispatch, *at));
+                        self.dispatched.insert(dispatch.job, (*dispatch, *at));
                     }
                     // Publishing waits for the connection by itself.
                     Err(PublishError::Unknown(_)) => {}
@@ -256,22 +263,32 @@ impl Engine {
         batch: &mut Vec<Input>,
         after: &mut After,
     ) -> Result<(), StoreError> {
+        // No tick may take for due what is out already.
+        let marked = match batch.iter().any(Input::looks_for_due) {
+            true => std::mem::take(&mut self.dispatched),
+            false => HashMap::new(),
+        };
         let mut inputs = batch.drain(..);
-        let stored = self.store_all(writer, &mut inputs, after).await;
+        let stored = self
+            .store_all(writer, marked.values(), &mut inputs, after)
+            .await;
         inputs.for_each(|input| after.put_off(input));
+        if stored.is_err() {
+            self.dispatched.extend(marked);
+        }
         stored
     }
 
     async fn store_all(
         &mut self,
         writer: &mut Writer,
+        marked: impl Iterator<Item = &(Dispatch, Timestamp)> + Send,
         inputs: &mut (impl Iterator<Item = Input> + Send),
         after: &mut After,
     ) -> Result<(), StoreError> {
         let mut transaction = writer.begin().await?;
         let mut rows = Rows(&mut transaction);
-        // First, so that no tick takes for due what is out already.
-        for (dispatch, at) in &self.dispatched {
+        for (dispatch, at) in marked {
             rows.mark_dispatched(dispatch, *at).await?;
         }
         for input in inputs {
@@ -282,8 +299,8 @@ impl Engine {
                 .await?;
         }
         self.prepare_dispatches(&mut rows, after).await?;
+        after.keep_events(&mut rows).await?;
         transaction.commit().await?;
-        self.dispatched.clear();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::api::{FilmEvent, Happening, ProgressView};
+use shared::api::{Happening, ProgressView};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::job::{JobKind, Product};
@@ -207,14 +207,7 @@ impl Engine {
                 job: said.run.job,
                 progress: progress.clone(),
             };
-            after.event(
-                None,
-                FilmEvent {
-                    film,
-                    at: Timestamp::now(),
-                    what,
-                },
-            );
+            after.mention(film, what);
         }
         after.known.push(Known::Progress {
             job: said.run.job,

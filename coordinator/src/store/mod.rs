@@ -7,7 +7,6 @@ use std::path::Path;
 
 use shared::ids::StoreId;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -118,12 +117,12 @@ impl Reader {
         self.id
     }
 
-    /// A connection to read with: `Rows(&mut *connection)`.
+    /// What is stored now, to read from: `Rows(&mut *snapshot)`. What is read from one snapshot belongs together.
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        Ok(self.pool.acquire().await?)
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin().await?)
     }
 
     /// Closes all connections.

@@ -1,13 +1,17 @@
 use std::time::Duration;
 
+use shared::api::{FilmEvent, Happening};
+use shared::artifact::{Artifact, MediaType, Sha256};
+use shared::byte_size::ByteSize;
 use shared::film::FilmRequest;
-use shared::ids::{FilmId, JobId};
-use shared::job::JobKind;
+use shared::ids::{BootId, FilmId, JobId, Take};
+use shared::job::{JobKind, JobStatus, Outcome, Product};
+use shared::protocol::WorkerRef;
 use shared::time::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::core::job::{Job, JobState};
+use crate::core::job::{Completion, Job, JobState};
 use crate::core::plan::{Film, Profiles};
 
 const T0: Timestamp = Timestamp::from_millis(1_000_000);
@@ -61,8 +65,8 @@ async fn what_was_committed_is_there_after_a_restart_and_the_store_keeps_its_id(
     let (reader, _writer) = open(&path).await.unwrap();
     let (again, _) = open(&path).await.unwrap();
     assert_eq!(reader.id(), again.id());
-    let mut connection = reader.connection().await.unwrap();
-    let mut rows = Rows(&mut connection);
+    let mut snapshot = reader.snapshot().await.unwrap();
+    let mut rows = Rows(&mut snapshot);
     assert_eq!(rows.film(film.id).await.unwrap(), Some(film.clone()));
     assert_eq!(rows.jobs_of(film.id).await.unwrap(), [job]);
     let by_key = rows.film_by_key("http:k").await.unwrap();
@@ -257,4 +261,92 @@ async fn a_job_is_found_by_its_film_kind_and_scene_and_one_that_cannot_be_read_i
     assert!(rows.job(job.id).await.unwrap_err().is_unreadable());
     rows.undo().await.unwrap();
     assert_eq!(rows.job(job.id).await.unwrap(), Some(job));
+}
+
+#[tokio::test]
+async fn events_are_numbered_in_the_order_in_which_they_are_told() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let told = |second| FilmEvent {
+        film: film.id,
+        at: T0.plus(Duration::from_secs(second)),
+        what: Happening::FilmAccepted,
+    };
+    let events: Vec<FilmEvent> = (0..41).map(told).collect();
+    let (some, rest) = events.split_at(5);
+    let mut numbers = rows.append_events(&Vec::from_iter(some)).await.unwrap();
+    numbers.extend(rows.append_events(&[]).await.unwrap());
+    numbers.extend(rows.append_events(&Vec::from_iter(rest)).await.unwrap());
+    let expected: Vec<_> = numbers.into_iter().zip(events).collect();
+    let kept = rows.events_after(film.id, 0, 100).await.unwrap();
+    assert_eq!(kept, expected);
+    let later = rows.events_after(film.id, kept[39].0, 100).await.unwrap();
+    assert_eq!(later, expected[40..]);
+}
+
+#[tokio::test]
+async fn a_list_has_each_film_with_the_jobs_that_are_its_own() {
+    let (first, second) = (film(), film());
+    let (_folder, mut writer) = store_with(&first, &queued(&first)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    rows.insert_film(&second, None, "{}").await.unwrap();
+    let cancelled = Job {
+        state: JobState::Cancelled,
+        finished_at: Some(T0),
+        ..queued(&second)
+    };
+    for job in [&cancelled, &queued(&second)] {
+        rows.put_job(job, DispatchMark::NotDue).await.unwrap();
+    }
+    let ends = |row: &FilmRow| {
+        let mut ends = row.jobs.clone();
+        ends.sort_by_key(|(status, _)| status.name());
+        (row.film.id, ends)
+    };
+    let listed = rows.films(None, 9).await.unwrap();
+    let ended = (JobStatus::Cancelled, Some(T0));
+    let waits = (JobStatus::Queued, None);
+    let expected = [(second.id, vec![ended, waits]), (first.id, vec![waits])];
+    assert_eq!(listed.iter().map(ends).collect::<Vec<_>>(), expected);
+    let newest = rows.films(None, 1).await.unwrap();
+    assert_eq!(newest, listed[..1]);
+    let older = rows.films(Some(second.id), 9).await.unwrap();
+    assert_eq!(older, listed[1..]);
+}
+
+#[tokio::test]
+async fn what_a_completed_job_made_is_in_use_until_its_film_is_deleted() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    assert!(rows.artifacts_in_use().await.unwrap().is_empty());
+    let sha256 = Sha256::of(b"a still image");
+    let image = Artifact {
+        sha256,
+        size: ByteSize::bytes(13),
+        media_type: MediaType::Png,
+    };
+    let completed = Job {
+        state: JobState::Completed(Completion {
+            outcome: Outcome::from(Product::Keyframe { image }),
+            worker: WorkerRef {
+                worker: "w".parse().unwrap(),
+                boot: BootId::from_u128(1),
+            },
+            take: Take::FIRST,
+            took: Duration::ZERO,
+        }),
+        ..job
+    };
+    rows.put_job(&completed, DispatchMark::NotDue)
+        .await
+        .unwrap();
+    assert_eq!(rows.artifacts_in_use().await.unwrap(), [sha256].into());
+    rows.delete_film(film.id).await.unwrap();
+    assert!(rows.artifacts_in_use().await.unwrap().is_empty());
 }

@@ -50,7 +50,7 @@ pub struct Books {
     pub left: bool,
     /// For how long each decision kept the others waiting; sorted.
     pub decided: Vec<Duration>,
-    /// How long the reading in each of them took; sorted.
+    /// How long the last reading for each of them took; sorted.
     pub looked: Vec<Duration>,
 }
 
@@ -161,7 +161,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "; {} reservations of dead owners, released {} after an idle backend at the latest, {} left; {} decisions, under the \
-             lock p50 {} p99 {}, of that the reading p50 {} p99 {}",
+             lock p50 {} p99 {}, the readings for them p50 {} p99 {}",
             books.orphans,
             seconds(books.released_after),
             match books.left {

@@ -3,12 +3,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use std::sync::mpsc::Sender;
-
 use anyhow::{Context, Result, anyhow};
+use nvml_double::install::STATE_VARIABLE;
 
 use crate::report::Report;
 use crate::worker::Orders;
@@ -32,8 +32,14 @@ pub(crate) struct Told {
 
 impl Life {
     /// Starts a worker, and passes on what it tells.
-    pub(crate) fn start(program: &Path, orders: &Orders, told: Sender<Told>) -> Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        state_file: &Path,
+        orders: &Orders,
+        told: Sender<Told>,
+    ) -> Result<Self> {
         let mut child = Command::new(program)
+            .env(STATE_VARIABLE, state_file)
             .arg("worker")
             .arg(serde_json::to_string(orders)?)
             .stdin(Stdio::piped())

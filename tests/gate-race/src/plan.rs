@@ -64,7 +64,7 @@ impl Plan {
             workers,
             time: Duration::from_secs(seconds),
             seed,
-            kill_every: Duration::from_millis(80),
+            kill_every: Duration::from_millis(85),
         }
     }
 
@@ -89,17 +89,17 @@ pub fn job(seed: u64, worker: u32, number: u32) -> Planned {
     let place = (u64::from(worker) << 32) | u64::from(number);
     let mut chance = Chance::new(seed, 1 << 63 | place);
     let peak = match chance.between(0, 100) {
-        0..40 => 3,
-        40..70 => 5,
-        70..86 => 8,
-        86..94 => 12,
+        0..45 => 3,
+        45..75 => 5,
+        75..89 => 8,
+        89..95 => 12,
         _ => LARGEST.as_bytes() >> 30,
     };
     Planned {
         id: JobId::from_u128(u128::from(place)),
         load: ByteSize::gib(peak * 2 / 3),
         peak: ByteSize::gib(peak),
-        takes: Duration::from_millis(chance.between(50, 150)),
+        takes: Duration::from_millis(chance.between(40, 120)),
         stays: chance.between(0, 4) == 0,
     }
 }

@@ -75,6 +75,8 @@ struct Worker {
     /// The job that it has turned to, and since when it waits.
     job: Option<u32>,
     waits_since: Option<Instant>,
+    /// Since when its job runs.
+    runs_since: Option<Instant>,
     ended: bool,
     stopped: bool,
 }
@@ -150,10 +152,16 @@ impl<'a> Race<'a> {
             ledger: self.ledger(),
         };
         Ok(Worker {
-            life: Life::start(self.program, &orders, self.teller.clone())?,
+            life: Life::start(
+                self.program,
+                self.double.state_file(),
+                &orders,
+                self.teller.clone(),
+            )?,
             number: life,
             job: None,
             waits_since: None,
+            runs_since: None,
             ended: false,
             stopped: false,
         })
@@ -191,6 +199,7 @@ impl<'a> Race<'a> {
             Report::Waited { admitted } => self.waited(told.worker, told.at, admitted),
             Report::Ended { done } => {
                 worker.ended = true;
+                worker.runs_since = None;
                 self.figures.done += u32::from(done);
             }
             Report::Stopped => worker.stopped = true,
@@ -203,6 +212,7 @@ impl<'a> Race<'a> {
         let (Some(number), Some(since)) = (worker.job, worker.waits_since.take()) else {
             return;
         };
+        worker.runs_since = admitted.then_some(until);
         let waited = until.saturating_duration_since(since);
         let figures = &mut self.figures;
         if job(self.plan.seed, place, number).peak == LARGEST {
@@ -221,8 +231,17 @@ impl<'a> Race<'a> {
         };
         let candidates: Vec<u32> = (0..self.plan.workers).filter(has_job).collect();
         let among = candidates.len() as u64;
-        let Some(place) = by.checked_rem(among).map(|it| candidates[it as usize]) else {
+        let Some(any) = by.checked_rem(among).map(|it| candidates[it as usize]) else {
             return Ok(false);
+        };
+        // Every second time one whose backend has most of its memory yet to take.
+        let latest = candidates
+            .iter()
+            .filter_map(|place| Some((self.workers[*place as usize].runs_since?, *place)))
+            .max();
+        let place = match latest {
+            Some((_, latest)) if by & (1 << 42) != 0 => latest,
+            Some(_) | None => any,
         };
         let index = place as usize;
         self.workers[index].life.kill()?;
@@ -237,8 +256,8 @@ impl<'a> Race<'a> {
             watch.killed(boot(place, worker.number));
         }
         let number = worker.job.unwrap_or(0);
-        // It comes back to the same job, as after a crash, or it is given another one.
-        let first = match worker.ended || by & (1 << 40) == 0 {
+        // It comes back to the same job, as after a crash, or, one time in four, it is given another one.
+        let first = match worker.ended || (by >> 40) & 3 == 0 {
             true => number + 1,
             false => number,
         };

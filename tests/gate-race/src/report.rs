@@ -19,7 +19,7 @@ pub(crate) enum Report {
     Decided {
         /// For how long nobody else could.
         held: Duration,
-        /// How much of that the reading of the device took.
+        /// How long it took to read the device for it, before and in rare cases meanwhile.
         looked: Duration,
     },
     /// The job may begin, or the worker gave up waiting.

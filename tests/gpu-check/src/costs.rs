@@ -59,7 +59,8 @@ pub(crate) fn of_device(probe: &NvmlProbe, nvml: &Nvml, uuid: &DeviceUuid, times
     });
 }
 
-fn show(what: &str, times: u32, mut reading: impl FnMut() -> bool) {
+/// Measures something that often, and shows how long it took.
+pub(crate) fn show(what: &str, times: u32, mut reading: impl FnMut() -> bool) {
     let mut all: Vec<Duration> = Vec::new();
     for _ in 0..times {
         let began = Instant::now();

@@ -6,6 +6,7 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -13,6 +14,7 @@ use nvml_wrapper::Nvml;
 use worker_runtime::gpu::probe::nvml::{NvmlOptions, NvmlProbe};
 use worker_runtime::gpu::probe::{FoundDevice, GpuProbe};
 
+mod admission;
 mod allocation;
 mod costs;
 mod cuda;
@@ -50,10 +52,10 @@ fn main() -> Result<()> {
 }
 
 fn check(arguments: &Arguments) -> Result<()> {
-    let probe = NvmlProbe::new(NvmlOptions {
+    let probe = Arc::new(NvmlProbe::new(NvmlOptions {
         library: arguments.library.clone(),
         ..NvmlOptions::default()
-    });
+    }));
     let devices = match probe.devices() {
         Ok(devices) => devices,
         // A host like any other: it runs what needs no card.
@@ -73,6 +75,7 @@ fn check(arguments: &Arguments) -> Result<()> {
         println!("\n{name}, {uuid}");
         costs::of_device(&probe, &nvml, uuid, arguments.times);
         figures::compare(&probe, uuid);
+        admission::measure(&probe, uuid, arguments.times)?;
         if arguments.hold_mib > 0 {
             allocation::measure(&probe, uuid, arguments.hold_mib)?;
         }

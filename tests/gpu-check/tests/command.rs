@@ -42,6 +42,10 @@ fn a_card_is_measured() {
         "reading for a decision",
         "memory by V2: total 24.0 GiB, free 17.5 GiB, used 6.0 GiB, reserved 512.0 MiB; free + used + reserved: 0 B apart",
         "processes: 1, holding 6.0 GiB, while 6.0 GiB are in use: 0 B apart",
+        "a job of 9.6 GiB is admitted",
+        "another of 10.5 GiB waits: ",
+        "it is admitted once the first is given up",
+        "one of 48.0 GiB is refused: ",
     ] {
         assert!(said.contains(line), "{line}\nis not in\n{said}");
     }

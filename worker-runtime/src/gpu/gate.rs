@@ -1,4 +1,9 @@
-//! The gate as a worker uses it: read, decide and write down, all of it while nobody else on this host decides.
+//! The gate as a worker uses it: read, decide and write down.
+//!
+//! Decisions are taken one at a time on a host, and written down before the next. The device is read before that, since who
+//! holds its memory takes milliseconds to tell: what others are promised meanwhile is on the books, in full, and what they take
+//! of it was still free in the reading. Only what a promise has given back could be counted twice, in the reading and by the
+//! books: then the device is read once more, with nobody deciding.
 //!
 //! A [`Turn`] is one job that wants to begin. It is asked until it is admitted or given up; while it waits it has a ticket,
 //! and while others unload for it, a claim. A [`Reservation`] is a job that may run; it is to be ended by [`Reservation::finish`]
@@ -33,7 +38,10 @@ pub const COOL_DOWN: Duration = Duration::from_secs(60);
 /// Who waits asks again after a time between these two.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
-/// Where a gate gets its readings. Called while the host's other workers wait for the decision: it answers within
+/// Why a request waits is written down anew this often at most: its numbers change all the time.
+const TELLS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where a gate gets its readings. At times called while the host's other workers wait for the decision: it answers within
 /// milliseconds, or with the last reading and its age.
 pub trait Sight: fmt::Debug + Send + Sync {
     /// What is to be seen now.
@@ -62,6 +70,27 @@ pub struct Seen {
     pub backends: Vec<Backend>,
     /// Host memory that our backends hold, where it is known.
     pub ram_held: BTreeMap<BackendId, ByteSize>,
+}
+
+/// What was seen, and when.
+struct Looked {
+    seen: Seen,
+    at: BootTime,
+}
+
+impl Looked {
+    /// The same as it stands now.
+    fn at(self, now: BootTime) -> Seen {
+        let since = now.since(self.at);
+        let mut seen = self.seen;
+        if let Some(device) = &mut seen.device {
+            device.age += since;
+        }
+        if let Some(host) = &mut seen.host {
+            host.age += since;
+        }
+        seen
+    }
 }
 
 /// What a backend said when it was asked what it does.
@@ -160,6 +189,7 @@ impl Gate {
             need,
             arrived,
             ticket: None,
+            told_at: arrived,
             claim: None,
             evictions: Evictions::default(),
             rests_until: None,
@@ -172,9 +202,10 @@ impl Gate {
         &self,
         said: &[(BackendId, BackendSays)],
     ) -> Result<Vec<(BackendId, Alarm)>, LedgerError> {
+        let looked = self.look();
         let mut locked = self.ledger.lock()?;
-        let seen = self.sight.look();
         let now = self.sight.now();
+        let seen = looked.at(now);
         self.bring_up_to_date(&mut locked, said, &seen, now)
     }
 
@@ -186,13 +217,16 @@ impl Gate {
         prospects: &[Prospect],
         glance: bool,
     ) -> Result<Survey, LedgerError> {
-        // Before the lock: nobody has to wait for a look by which nothing is promised.
-        let seen = match glance {
-            true => self.sight.glance(),
-            false => self.sight.look(),
+        let looked = match glance {
+            true => Looked {
+                seen: self.sight.glance(),
+                at: self.sight.now(),
+            },
+            false => self.look(),
         };
         let mut locked = self.ledger.lock()?;
         let now = self.sight.now();
+        let seen = looked.at(now);
         let alarms = self.bring_up_to_date(&mut locked, said, &seen, now)?;
         let page = locked.page(now)?;
         introduce(&mut locked, &page, &seen)?;
@@ -290,6 +324,30 @@ impl Gate {
     /// How long this worker's last decision kept the host's other workers from theirs.
     pub fn last_decision(&self) -> Duration {
         self.ledger.last_held()
+    }
+
+    fn look(&self) -> Looked {
+        let seen = self.sight.look();
+        Looked {
+            seen,
+            at: self.sight.now(),
+        }
+    }
+
+    /// What was seen, or what is seen now, where that is too old or may count twice what a promise has given back.
+    fn still_good(&self, looked: Looked, page: &Page, now: BootTime) -> (Seen, BootTime) {
+        let seen = looked.at(now);
+        let too_old = seen.device.as_ref().is_some_and(|reading| {
+            let lowered = page.lowered.map(|lowered| now.since(lowered));
+            reading.age
+                > lowered
+                    .unwrap_or(Duration::MAX)
+                    .min(self.policy.reading_limit)
+        });
+        match too_old {
+            true => (self.sight.look(), self.sight.now()),
+            false => (seen, now),
+        }
     }
 
     /// The device with all backends on it, those of other workers as they told of them.
@@ -413,6 +471,8 @@ pub struct Turn {
     need: Need,
     arrived: BootTime,
     ticket: Option<Held>,
+    /// When the ticket was last written.
+    told_at: BootTime,
     claim: Option<Held>,
     evictions: Evictions,
     rests_until: Option<BootTime>,
@@ -422,10 +482,11 @@ impl Turn {
     /// Whether the job may begin now. Blocks for as long as others decide.
     pub fn ask(&mut self) -> Result<Answer, LedgerError> {
         let gate = Arc::clone(&self.gate);
+        let looked = gate.look();
         let mut locked = gate.ledger.lock()?;
-        let seen = gate.sight.look();
         let now = gate.sight.now();
         let mut page = locked.page(now)?;
+        let (seen, now) = gate.still_good(looked, &page, now);
         introduce(&mut locked, &page, &seen)?;
         let own_orphan = page.entries.iter().find(|booked| {
             let work = &booked.entry.work;
@@ -538,7 +599,7 @@ impl Turn {
                 ref short,
             } => {
                 let why = short.to_string();
-                self.keep_place(locked, &why)?;
+                self.keep_place(locked, &why, now)?;
                 if let Some(old) = self.claim.take() {
                     locked.tell(old.id(), &Event::Withdrawn, now)?;
                 }
@@ -560,7 +621,7 @@ impl Turn {
                 Ok(Answer::Wait(Waits::NeedUnknown))
             }
             Verdict::Wait { reason } => {
-                self.keep_place(locked, &reason.to_string())?;
+                self.keep_place(locked, &reason.to_string(), now)?;
                 Ok(Answer::Wait(reason))
             }
             Verdict::Never { .. } => {
@@ -572,7 +633,16 @@ impl Turn {
     }
 
     /// Takes a ticket, or writes on it why it still waits.
-    fn keep_place(&mut self, locked: &mut Locked<'_>, reason: &str) -> Result<(), LedgerError> {
+    fn keep_place(
+        &mut self,
+        locked: &mut Locked<'_>,
+        reason: &str,
+        now: BootTime,
+    ) -> Result<(), LedgerError> {
+        if self.ticket.is_some() && now.since(self.told_at) < TELLS_EVERY {
+            return Ok(());
+        }
+        self.told_at = now;
         let ticket = |id, owner| Ticket {
             id,
             precedence: self.work.precedence,

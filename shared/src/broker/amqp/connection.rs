@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind, Event};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -59,6 +59,8 @@ pub(super) struct Session {
     pub(super) declared: tokio::sync::Mutex<Option<HashSet<Queue>>>,
     /// The session before this one did not live long: until then, what anyone may write is read one by one.
     pub(super) careful_until: Option<Instant>,
+    /// Fires when either connection was found lost.
+    pub(super) gone: CancellationToken,
     idle_channels: Mutex<Vec<(u16, Channel)>>,
     doubt: Notify,
 }
@@ -73,6 +75,18 @@ impl Session {
     /// Says that a connection may be lost, where lapin does not say so itself.
     pub(super) fn doubt(&self) {
         self.doubt.notify_one();
+    }
+
+    /// What lapin answers to a call; an error once the session is gone. lapin may leave a call unanswered for ever that is made
+    /// while the connection is being lost.
+    pub(super) async fn heard<T>(
+        &self,
+        call: impl Future<Output = lapin::Result<T>>,
+    ) -> lapin::Result<T> {
+        match self.gone.run_until_cancelled(call).await {
+            Some(answer) => answer,
+            None => Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()),
+        }
     }
 
     /// A channel that was kept, with its prefetch; the one that has that prefetch already, if there is one.
@@ -188,6 +202,7 @@ impl Supervisor {
                 let session = Arc::clone(&opened.session);
                 let since = Instant::now();
                 let reason = lost(opened).await;
+                session.gone.cancel();
                 self.down(reason);
                 // One of the two connections may be alive, and subscriptions on it with it.
                 tokio::spawn(async move { session.close().await });
@@ -222,6 +237,7 @@ impl Supervisor {
             consuming,
             declared: tokio::sync::Mutex::default(),
             careful_until: careful.then(|| Instant::now() + SOUND),
+            gone: CancellationToken::new(),
             idle_channels: Mutex::default(),
             doubt: Notify::new(),
         };
@@ -282,6 +298,7 @@ impl Supervisor {
         self.link.send_replace(Link::Down(Closed.to_string()));
         if let Some(session) = session {
             session.close().await;
+            session.gone.cancel();
         }
     }
 }

@@ -4,6 +4,7 @@
 //! one channel at once could get each other's confirms.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -120,6 +121,8 @@ impl Task {
                     Some(request) => self.start_publish(request).await,
                     None => return,
                 },
+                // Their confirms will never come.
+                () = is_gone(self.channel.as_ref()) => self.abandon_in_flight(),
             }
         }
     }
@@ -129,7 +132,6 @@ impl Task {
         let session = match known {
             Some(session) => session,
             None => {
-                // Their confirms will never come.
                 self.abandon_in_flight();
                 tokio::select! {
                     session = current(&mut self.sessions) => match session {
@@ -143,7 +145,8 @@ impl Task {
         if request.answer.is_closed() {
             return;
         }
-        match self.prepare(&session, request.makes.as_ref()).await {
+        let prepared = session.heard(self.prepare(&session, request.makes.as_ref()));
+        match prepared.await {
             Ok(channel) => self.publish(channel, request).await,
             Err(error) => {
                 session.doubt();
@@ -292,6 +295,14 @@ impl Task {
     fn abandon_in_flight(&mut self) {
         self.channel = None;
         self.in_flight.clear();
+    }
+}
+
+/// Waits for the end of the session that the channel belongs to.
+async fn is_gone(open: Option<&OpenChannel>) {
+    match open {
+        Some(open) => open.session.gone.cancelled().await,
+        None => pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading from a RabbitMQ queue.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use lapin::options::{
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, Consumer, ErrorKind};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connection::Session;
@@ -29,11 +31,12 @@ pub(super) async fn subscribe(
     queue: &Queue,
     options: ReadOptions,
 ) -> Result<AmqpSubscription, SubscribeError> {
-    match try_subscribe(session, queue, options).await {
+    let open = async || session.heard(try_subscribe(session, queue, options)).await;
+    match open().await {
         // Someone deleted the queue since we declared it.
         Err(error) if soft_error(&error) == Some(AMQPSoftError::NOTFOUND) => {
             session.forget_everything().await;
-            try_subscribe(session, queue, options).await
+            open().await
         }
         answer => answer,
     }
@@ -75,6 +78,7 @@ async fn try_subscribe(
         .await?;
     Ok(AmqpSubscription {
         consumer,
+        gone: session.gone.clone(),
         ends_at: careful_until,
         reader: Arc::new(Reader {
             session: Arc::downgrade(session),
@@ -172,6 +176,8 @@ impl Drop for Reader {
 #[derive(Debug)]
 pub(super) struct AmqpSubscription {
     consumer: Consumer,
+    /// A consumer that began while its connection was being lost may not be told of the loss.
+    gone: CancellationToken,
     /// When it is to be opened anew, to be read faster.
     ends_at: Option<Instant>,
     reader: Arc<Reader>,
@@ -205,9 +211,18 @@ impl AmqpSubscription {
 #[async_trait]
 impl Subscription for AmqpSubscription {
     async fn next(&mut self) -> Option<Delivery> {
-        let item = match self.ends_at {
-            None => self.consumer.next().await,
-            Some(at) => timeout_at(at, self.consumer.next()).await.ok()?,
+        let ends_at = self.ends_at;
+        let is_over = async {
+            match ends_at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        let item = tokio::select! {
+            biased;
+            item = self.consumer.next() => item,
+            () = self.gone.cancelled() => None,
+            () = is_over => None,
         };
         self.hand_over(item)
     }

@@ -1,7 +1,9 @@
 //! The gate over a simulated card, with several workers of one host.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -267,6 +269,24 @@ fn a_promise_of_one_worker_makes_the_other_wait_and_the_ticket_tells_why() {
 }
 
 #[test]
+fn a_ticket_tells_a_new_reason_within_a_second() {
+    let it = house();
+    let scene = reserved(&mut turn(&it.video, 1, Class::Video));
+    let mut story = turn(&it.story, 2, Class::Story);
+    let told = |story: &mut Turn| {
+        waits(story);
+        it.video.page().unwrap().tickets[0].reason.clone().unwrap()
+    };
+    let first = told(&mut story);
+    it.card.set(|truth| truth.foreign = ByteSize::gib(20));
+    it.card.pass(Duration::from_millis(999));
+    assert_eq!(told(&mut story), first);
+    it.card.pass(Duration::from_millis(1));
+    assert_ne!(told(&mut story), first);
+    drop(scene);
+}
+
+#[test]
 fn an_idle_model_of_another_worker_makes_way_and_what_it_frees_is_claimed() {
     let it = house();
     let story = reserved(&mut turn(&it.story, 1, Class::Story));
@@ -479,6 +499,108 @@ fn p04_nobody_passes_a_head_that_has_waited_long() {
         Waits::Behind { .. }
     ));
     drop(first);
+}
+
+/// Looks, and then lets something happen before anybody has decided.
+struct Spy {
+    view: View,
+    next: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    looks: AtomicU32,
+}
+
+impl fmt::Debug for Spy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Spy")
+    }
+}
+
+impl Sight for Spy {
+    fn look(&self) -> Seen {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        let mut seen = self.view.look();
+        let looked = self.now();
+        if let Some(happens) = self.next.lock().unwrap().take() {
+            happens();
+        }
+        seen.device.as_mut().unwrap().age = self.now().since(looked);
+        seen
+    }
+
+    fn now(&self) -> BootTime {
+        self.view.now()
+    }
+}
+
+/// A third worker of that house, and what happens right after its first look.
+fn spied(it: &House, happens: impl FnOnce() + Send + 'static) -> (Arc<Gate>, Arc<Spy>) {
+    let view = View {
+        card: Arc::clone(&it.card),
+        backend: COMFY,
+    };
+    let spy = Arc::new(Spy {
+        view,
+        next: Mutex::new(Some(Box::new(happens))),
+        looks: AtomicU32::new(0),
+    });
+    let owner = Owner {
+        worker: "spied".parse().unwrap(),
+        boot: BootId::from_u128(7),
+    };
+    let ledger = Ledger::open(it.root.path(), Some(&gpu()), owner).unwrap();
+    let sight = Arc::clone(&spy) as Arc<dyn Sight>;
+    let gate = Gate::new(ledger, Policy::default(), Aging::default(), sight);
+    (gate, spy)
+}
+
+#[test]
+fn p01_nobody_waits_for_a_reading_and_what_is_promised_meanwhile_counts() {
+    let it = house();
+    let lock = it.root.path().join(gpu().0).join("decide.lock");
+    let (story, card) = (Arc::clone(&it.story), Arc::clone(&it.card));
+    let (gate, spy) = spied(&it, move || {
+        let lock = std::fs::File::create(lock).unwrap();
+        lock.try_lock().expect("others can decide meanwhile");
+        drop(lock);
+        card.pass(Duration::from_millis(3));
+        drop(reserved(&mut turn(&story, 1, Class::Story)));
+    });
+    // By the reading alone it would begin.
+    let Waits::Promised(short) = waits(&mut turn(&gate, 2, Class::Video)) else {
+        panic!()
+    };
+    assert_eq!(short.free, ALL);
+    assert_eq!(short.promised[0].amount, ByteSize::gib(7));
+    assert_eq!(spy.looks.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_a_promise_gives_back_after_a_reading_is_not_counted_twice() {
+    let it = house();
+    let story = reserved(&mut turn(&it.story, 1, Class::Story));
+    let card = Arc::clone(&it.card);
+    let (gate, spy) = spied(&it, move || {
+        card.pass(Duration::from_millis(3));
+        card.hold(OLLAMA, ByteSize::gib(6));
+        story.finish(ByteSize::gib(6), None).unwrap();
+    });
+    // The first reading saw all of the card free, and the books tell of a model that will not grow.
+    evicts(&mut turn(&gate, 2, Class::Video));
+    assert_eq!(spy.looks.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_reading_that_has_grown_old_while_others_decided_is_made_again() {
+    let it = house();
+    let card = Arc::clone(&it.card);
+    let (gate, spy) = spied(&it, move || {
+        card.pass(Duration::from_millis(501));
+        card.set(|truth| truth.foreign = ByteSize::gib(20));
+    });
+    assert!(matches!(
+        waits(&mut turn(&gate, 2, Class::Video)),
+        Waits::Foreign(_)
+    ));
+    assert_eq!(spy.looks.load(Ordering::Relaxed), 2);
 }
 
 /// Workers in threads, each with handles of its own: the kernel's locks do not know that they share a process.

@@ -508,6 +508,21 @@ fn work_without_a_device_has_a_ledger_of_its_own() {
 }
 
 #[test]
+fn it_tells_how_long_the_others_could_not_decide() {
+    let root = TempDir::new().unwrap();
+    let ledger = worker(root.path(), 1);
+    assert_eq!(ledger.last_held(), Duration::ZERO);
+    let began = std::time::Instant::now();
+    let locked = ledger.lock().unwrap();
+    while began.elapsed() < Duration::from_millis(2) {
+        std::hint::spin_loop();
+    }
+    drop(locked);
+    let most = began.elapsed();
+    assert!((Duration::from_millis(1)..=most).contains(&ledger.last_held()));
+}
+
+#[test]
 fn workers_know_of_each_others_backends() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));

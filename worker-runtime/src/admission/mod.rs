@@ -1,8 +1,9 @@
 //! Work for a card: whether its queue is open, whether a job of it may begin, and what becomes of what it was promised.
 //!
-//! A worker whose backends need a card finds it (`open`), looks at it and at its host's books each second (`watch`), and
+//! A worker whose backends need a card finds it (`card`), looks at it and at its host's books each second (`watch`), and
 //! shuts the queues of what would not be admitted. A delivery of such work asks the gate before it asks the coordinator
-//! (`enter`); what it was promised is its `room`. Work that needs no card has none of this.
+//! (`enter`), has others leave if it must (`evict`), and what it was promised is its `room`. What is known of the card is
+//! `told`. Work that needs no card has none of this.
 
 mod card;
 mod debounce;
@@ -27,6 +28,7 @@ pub(crate) use self::watch::watch;
 use crate::gpu::admit::Need;
 use crate::gpu::gate::Survey;
 use crate::gpu::ledger::BackendId;
+use crate::offers::Offer;
 
 /// What one worker knows of the card that its work needs.
 #[derive(Debug)]
@@ -119,8 +121,8 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The state of offers that need a card, before anything is known of it.
-pub(crate) fn at_first(offers: &[crate::offers::Offer]) -> Vec<Option<Shut>> {
-    let needs = |offer: &crate::offers::Offer| {
+pub(crate) fn at_first(offers: &[Offer]) -> Vec<Option<Shut>> {
+    let needs = |offer: &Offer| {
         offer.profile.needs.device?;
         Some(Shut::for_now("the card is being looked at"))
     };

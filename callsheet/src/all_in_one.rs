@@ -89,6 +89,7 @@ impl AllInOne {
         let config = WorkerConfig {
             slots: slots(),
             drain_timeout: DRAIN,
+            gpu: settings.gpu.clone(),
             ..WorkerConfig::new(name, data_dir.join("worker"))
         };
         let stop = CancellationToken::new();

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{cancel, completions, film, list, retry, show, submit, up, watch, workers};
+use crate::commands::{
+    cancel, completions, explain, film, list, retry, show, submit, up, watch, workers,
+};
 
 /// Turns a premise, or a finished script, into a film.
 ///
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Submit(submit::Submit),
     List(list::List),
     Show(show::Show),
+    Explain(explain::Explain),
     Watch(watch::Watch),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
@@ -105,6 +108,7 @@ impl Command {
             Self::Submit(submit) => &submit.coordinator,
             Self::List(list) => &list.coordinator,
             Self::Show(show) => &show.coordinator,
+            Self::Explain(explain) => &explain.coordinator,
             Self::Watch(watch) => &watch.coordinator,
             Self::Cancel(cancel) => &cancel.coordinator,
             Self::Retry(retry) => &retry.coordinator,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use futures::Stream;
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
-use shared::api::{FilmEvent, FilmList, FilmView, Problem, SubmitAnswer, WorkerList, WorkerView};
+use shared::api::{
+    FilmEvent, FilmList, FilmView, JobExplanation, Problem, SubmitAnswer, WorkerList, WorkerView,
+};
 use shared::film::FilmRequest;
-use shared::ids::{FilmId, WorkerId};
+use shared::ids::{FilmId, JobId, WorkerId};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
@@ -179,6 +181,11 @@ impl Client {
     /// Everything about a film.
     pub(crate) async fn film(&self, id: FilmId) -> Result<FilmView, ClientError> {
         self.get(&format!("v1/films/{id}")).await
+    }
+
+    /// Why a job is not starting.
+    pub(crate) async fn explain(&self, id: JobId) -> Result<JobExplanation, ClientError> {
+        self.get(&format!("v1/jobs/{id}/explain")).await
     }
 
     /// Cancels a film.

@@ -89,6 +89,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Submit(submit) => submit.run(&context).await,
         Command::List(list) => list.run(&context).await,
         Command::Show(show) => show.run(&context).await,
+        Command::Explain(explain) => explain.run(&context).await,
         Command::Watch(watch) => watch.run(&context).await,
         Command::Cancel(cancel) => cancel.run(&context).await,
         Command::Retry(retry) => retry.run(&context).await,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{LogSettings, SettingsError};
 use video_worker::ffmpeg::FfmpegPrograms;
+use worker_runtime::settings::GpuSettings;
 
 /// The defaults that differ from those of the single programs.
 const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) coordinator: CoordinatorSettings,
     /// Section `[ffmpeg]`, for a worker in this process.
     pub(crate) ffmpeg: FfmpegPrograms,
+    /// Section `[gpu]`, for a worker in this process.
+    pub(crate) gpu: GpuSettings,
     /// Section `[log]`.
     pub(crate) log: LogSettings,
 }

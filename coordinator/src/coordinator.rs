@@ -2,7 +2,9 @@
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use shared::api::{FilmEvent, FilmList, FilmView, JobView, Manifest, WorkerList, WorkerView};
+use shared::api::{
+    FilmEvent, FilmList, FilmView, JobExplanation, JobView, Manifest, WorkerList, WorkerView,
+};
 use shared::artifacts::ArtifactStore;
 use shared::broker::{Link, SharedBroker};
 use shared::film::FilmRequest;
@@ -178,6 +180,25 @@ impl Coordinator {
             .await?
             .ok_or_else(|| AskError::NotFound(format!("job {id}")))?;
         Ok(enlivened(&job, &self.shared.live(), Timestamp::now()))
+    }
+
+    /// Why a job is not starting.
+    ///
+    /// # Errors
+    /// `NotFound`, `Store`.
+    pub async fn explain_job(&self, id: JobId) -> Result<JobExplanation, AskError> {
+        let job = self.job(id).await?;
+        let live = self.shared.live();
+        let workers = match job.status {
+            JobStatus::Queued => live.fleet.explain(job.kind, &job.profile, Timestamp::now()),
+            JobStatus::Blocked
+            | JobStatus::Running
+            | JobStatus::Retryable
+            | JobStatus::Completed
+            | JobStatus::Failed
+            | JobStatus::Cancelled => Vec::new(),
+        };
+        Ok(JobExplanation { job, workers })
     }
 
     /// What happened to a film after the event of that number (all of it if `None`), and then what happens, until the film

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             broker: settings.broker,
             artifacts: settings.artifacts,
             log: settings.log,
-            worker: settings.worker,
+            worker: settings.worker.on(settings.gpu),
             backends: llm_worker::backends(),
         })
 }

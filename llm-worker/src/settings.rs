@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
-use worker_runtime::settings::WorkerConfig;
+use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// The settings of the program.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
+    /// Section `[gpu]`.
+    pub gpu: GpuSettings,
 }
 
 impl shared::settings::Settings for Settings {
@@ -31,6 +33,8 @@ impl shared::settings::Settings for Settings {
 
 #[cfg(test)]
 mod tests {
+    use worker_runtime::settings::DeviceChoice;
+
     use super::*;
 
     #[test]
@@ -46,6 +50,29 @@ mod tests {
         for key in WorkerConfig::KEYS {
             assert!(section.contains(&format!("\n{key} = ")), "{key}");
         }
+    }
+
+    #[test]
+    fn the_card_is_found_unless_it_is_named() {
+        let load = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            let variables: Vec<_> = variables.collect();
+            shared::settings::load::<Settings>(crate::DEFAULT_SETTINGS, None, variables, [])
+        };
+        assert_eq!(load(&[]).unwrap().gpu, GpuSettings::default());
+        let named = load(&[
+            ("CALLSHEET__GPU__DEVICE", "1"),
+            ("CALLSHEET__GPU__LIBRARY", "/opt/nvml.so"),
+            ("CALLSHEET__GPU__LEDGER", "/run/callsheet"),
+        ]);
+        let named = named.unwrap().gpu;
+        assert_eq!(named.device, DeviceChoice::Index(1));
+        assert_eq!(named.library, Some("/opt/nvml.so".into()));
+        assert_eq!(named.ledger, Some("/run/callsheet".into()));
+        let wrong = load(&[("CALLSHEET__GPU__DEVISE", "1")]).unwrap_err();
+        assert!(wrong.to_string().contains("gpu.devise"), "{wrong}");
     }
 
     #[test]

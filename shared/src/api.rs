@@ -287,6 +287,32 @@ pub struct WorkerView {
     pub pause_wanted: bool,
 }
 
+/// Why a job is not starting: the job, with the reason in one line, and what each worker says that could do it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobExplanation {
+    /// The job. `waiting` is the reason in one line.
+    pub job: JobView,
+    /// Every worker that offers its kind and profile: those that are there first, then by name.
+    pub workers: Vec<WorkerExplanation>,
+}
+
+/// Why one worker does not begin a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerExplanation {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Name of its host.
+    pub host: String,
+    /// Whether it was heard of lately.
+    pub online: bool,
+    /// Whether it would take such a job now, if one of its slots were free.
+    pub takes: bool,
+    /// Whether no time will change that it does not.
+    pub never: bool,
+    /// The reason in one line, with the numbers.
+    pub reason: String,
+}
+
 /// An error, as RFC 9457 describes it (`application/problem+json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {

@@ -440,8 +440,76 @@ pub struct Device {
     pub total: ByteSize,
     /// Memory free, in bytes.
     pub free: ByteSize,
+    /// Memory in use, in bytes.
+    #[serde(default)]
+    pub used: ByteSize,
     /// Memory promised to runs that have not taken it yet, in bytes.
     pub promised: ByteSize,
+    /// How old these figures were when they were told, in milliseconds.
+    #[serde(default, rename = "age_ms", with = "millis")]
+    #[schemars(with = "u64")]
+    pub age: Duration,
+    /// Who holds its memory, the largest first.
+    #[serde(default)]
+    pub holders: Vec<Holding>,
+    /// Why it is not known who holds it, or why the device cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Jobs of any worker of this host that wait for it, first come first.
+    #[serde(default)]
+    pub queue: Vec<CardTicket>,
+    /// Models that were asked to leave and have not yet.
+    #[serde(default)]
+    pub asked: Vec<AskedToLeave>,
+}
+
+/// Memory of a device that somebody holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Holding {
+    /// The program, or the backend if it is one of ours; absent if it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Its process.
+    pub pid: u32,
+    /// Whether it is a backend of ours.
+    pub ours: bool,
+    /// What it holds, in bytes.
+    pub used: ByteSize,
+}
+
+/// A job that waits for a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CardTicket {
+    /// The job.
+    pub job: JobId,
+    /// How it will be done.
+    pub profile: ProfileName,
+    /// The worker that has it in hand.
+    pub worker: WorkerId,
+    /// How long it has waited, in milliseconds.
+    #[serde(rename = "waited_ms", with = "millis")]
+    #[schemars(with = "u64")]
+    pub waited: Duration,
+    /// Why, as it was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A model that was asked to leave a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedToLeave {
+    /// The backend that holds it.
+    pub backend: String,
+    /// Its profile; absent: everything that the backend has loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    /// The job that needs the memory.
+    #[serde(rename = "for_job")]
+    pub by: JobId,
+    /// How long ago, in milliseconds.
+    #[serde(rename = "ago_ms", with = "millis")]
+    #[schemars(with = "u64")]
+    pub ago: Duration,
 }
 
 /// A model in device memory.

@@ -24,12 +24,13 @@ pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 7] = [
+pub const SECTIONS: [&str; 8] = [
     "broker",
     "artifacts",
     "log",
     "coordinator",
     "worker",
+    "gpu",
     "ffmpeg",
     "client",
 ];

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use schemars::{Schema, schema_for};
 use serde_json::{Value, json};
 use shared::api::{
-    FilmEvent, FilmList, FilmView, JobView, Manifest, Problem, SubmitAnswer, WorkerList,
+    FilmEvent, FilmList, FilmView, JobExplanation, JobView, Manifest, Problem, SubmitAnswer,
+    WorkerList,
 };
 use shared::broker::{Queue, topology};
 use shared::film::FilmRequest;
@@ -19,7 +20,7 @@ use shared::protocol::{Envelope, ToCoordinator, ToWorker, VERSION, WorkerRef};
 use shared::script::Script;
 
 /// Everything that travels, by the name of its schema.
-fn schemas() -> [(&'static str, Schema); 12] {
+fn schemas() -> [(&'static str, Schema); 13] {
     [
         (
             "to_worker",
@@ -36,6 +37,7 @@ fn schemas() -> [(&'static str, Schema); 12] {
         ("film_view", schema_for!(FilmView)),
         ("film_list", schema_for!(FilmList)),
         ("job_view", schema_for!(JobView)),
+        ("job_explanation", schema_for!(JobExplanation)),
         ("worker_list", schema_for!(WorkerList)),
         ("manifest", schema_for!(Manifest)),
         ("problem", schema_for!(Problem)),

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             broker: settings.broker,
             artifacts: settings.artifacts,
             log: settings.log,
-            worker: settings.worker,
+            worker: settings.worker.on(settings.gpu),
             backends,
         }
     })

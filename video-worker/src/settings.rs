@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
-use worker_runtime::settings::WorkerConfig;
+use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 use crate::ffmpeg::FfmpegPrograms;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
+    /// Section `[gpu]`.
+    pub gpu: GpuSettings,
     /// Section `[ffmpeg]`.
     pub ffmpeg: FfmpegPrograms,
 }

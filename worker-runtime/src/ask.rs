@@ -19,6 +19,7 @@ use shared::time::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use crate::admission::{Entered, Left, Room, enter};
 use crate::attempt::Granted;
 use crate::backend::Progress;
 use crate::journal::{JournalError, Taken};
@@ -50,6 +51,11 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
         }
     };
     worker.heard_of(store);
+    let room = match enter(worker, &attempt).await {
+        Entered::In(room) => Ok(room),
+        Entered::Full(reason) => Err(reason),
+        Entered::GoingAway => return Ok(Asked::GoingAway(delivery)),
+    };
     let run = Run {
         of: RunRef {
             job: attempt.job,
@@ -71,6 +77,7 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
         at: Timestamp::now(),
     };
     if let Err(error) = worker.journal.taken(taken).await {
+        leave_untouched(room).await;
         delivery.requeue().await;
         return Err(error);
     }
@@ -79,6 +86,21 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
     let answer = tokio::select! {
         answer = answer(worker, run, answered) => Some(answer),
         () = worker.draining() => None,
+    };
+    let room = match (&answer, room) {
+        (Some(Answer::Granted(_)), Ok(room)) => room,
+        (Some(Answer::Granted(_)), Err(reason)) => {
+            // Only who has a run can give it back, and what is given back is queued again at once.
+            tracing::info!({ fields::JOB_ID } = %run.of.job, { fields::REASON } = reason, "hands it back");
+            let released = released(worker, run, ReleaseReason::DidNotFit);
+            worker.reporter.report(run.of.run, store, released).await;
+            delivery.ack().await;
+            return Ok(Asked::Nothing);
+        }
+        (_, room) => {
+            leave_untouched(room).await;
+            None
+        }
     };
     match answer {
         Some(Answer::Granted(lease)) => Ok(Asked::Granted(
@@ -90,6 +112,7 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
                 progress,
                 steps,
                 guard,
+                room,
             }),
             delivery,
         )),
@@ -111,6 +134,12 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
             worker.reporter.report(run.of.run, store, released).await;
             Ok(Asked::GoingAway(delivery))
         }
+    }
+}
+
+async fn leave_untouched(room: Result<Option<Box<Room>>, String>) {
+    if let Ok(Some(room)) = room {
+        let _ = room.end(Left::Untouched).await;
     }
 }
 

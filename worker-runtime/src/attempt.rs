@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use crate::admission::{How, Left, Room};
 use crate::ask::released;
 use crate::backend::{AttemptContext, Notebook, Progress, Step};
 use crate::progress;
@@ -37,6 +38,8 @@ pub(crate) struct Granted {
     pub(crate) progress: Progress,
     pub(crate) steps: watch::Receiver<Step>,
     pub(crate) guard: RunGuard,
+    /// What it was promised of the card, if it needs one.
+    pub(crate) room: Option<Box<Room>>,
 }
 
 /// How a run ended.
@@ -47,11 +50,18 @@ enum End {
 }
 
 /// Does the work and reports how it ended. Returns the slot once the report is written down.
-pub(crate) async fn perform(worker: &Arc<Worker>, granted: Granted, slot: Slot) -> Slot {
+pub(crate) async fn perform(worker: &Arc<Worker>, mut granted: Granted, slot: Slot) -> Slot {
     let run = granted.run;
+    let room = granted.room.take();
     tracing::info!({ fields::PROFILE } = %granted.attempt.profile, "the run begins");
-    let end = work(worker, &granted).await;
+    let (end, left) = work(worker, &granted, room.is_some()).await;
     log(&end);
+    if let Some(room) = room {
+        // Before the report: the next job may come with the answer.
+        let usual = room.end(left).await;
+        worker.takes(&granted.attempt.profile, usual);
+        worker.admission.look_now();
+    }
     let report = match end {
         End::Succeeded(outcome, took) => {
             ToCoordinator::AttemptSucceeded(Box::new(AttemptSucceeded {
@@ -88,28 +98,27 @@ fn log(end: &End) {
     }
 }
 
-async fn work(worker: &Arc<Worker>, granted: &Granted) -> End {
+async fn work(worker: &Arc<Worker>, granted: &Granted, has_room: bool) -> (End, Left) {
     if let Some(adopted) = adopt(worker, granted.run).await {
-        return End::Succeeded(adopted.outcome, adopted.took);
+        let end = End::Succeeded(adopted.outcome, adopted.took);
+        return (end, Left::Untouched);
     }
     let attempt = &granted.attempt;
-    let offer = worker.offer(attempt.payload.kind(), &attempt.profile);
-    let refusal = match offer {
-        None => Some(format!(
+    let Some(offer) = worker.offer(attempt.payload.kind(), &attempt.profile) else {
+        let refusal = format!(
             "worker {} does not offer {} for {} jobs",
             worker.me.worker,
             attempt.profile,
             attempt.payload.kind()
-        )),
-        Some(offer) => offer.refusal.clone(),
+        );
+        let failure = Failure::new(FailureKind::Permanent, refusal);
+        return (End::Failed(failure), Left::Untouched);
     };
-    match (offer, refusal) {
-        (Some(offer), None) => in_scratch_folder(worker, granted, offer.backend).await,
-        (_, refusal) => End::Failed(Failure::new(
-            FailureKind::Permanent,
-            refusal.unwrap_or_default(),
-        )),
+    if offer.profile.needs.device.is_some() && !has_room {
+        // It was to be adopted, and what was to be adopted is gone.
+        return (End::Released(ReleaseReason::DidNotFit), Left::Untouched);
     }
+    in_scratch_folder(worker, granted, offer.backend).await
 }
 
 /// The result of an earlier run of the same job and take here, if it is still there.
@@ -128,16 +137,16 @@ async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
     Some(success)
 }
 
-async fn in_scratch_folder(worker: &Arc<Worker>, granted: &Granted, backend: usize) -> End {
+async fn in_scratch_folder(worker: &Arc<Worker>, granted: &Granted, backend: usize) -> (End, Left) {
     let scratch = worker.scratch_root().join(granted.run.of.run.to_string());
     if let Err(error) = tokio::fs::create_dir_all(&scratch).await {
-        return End::Failed(no_scratch(&scratch, &error));
+        return (End::Failed(no_scratch(&scratch, &error)), Left::Untouched);
     }
-    let end = run_backend(worker, granted, backend, scratch.clone()).await;
+    let ended = run_backend(worker, granted, backend, scratch.clone()).await;
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
         tracing::warn!({ fields::ERROR } = %error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
     }
-    end
+    ended
 }
 
 fn no_scratch(folder: &Path, error: &io::Error) -> Failure {
@@ -155,7 +164,7 @@ async fn run_backend(
     granted: &Granted,
     place: usize,
     scratch: PathBuf,
-) -> End {
+) -> (End, Left) {
     let run = granted.run;
     let context = AttemptContext {
         artifacts: worker.artifacts.clone(),
@@ -180,45 +189,59 @@ async fn run_backend(
         let work = async move { backend.run(&attempt, &context).await };
         AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))
     };
-    let end = tokio::select! {
+    let (end, left) = tokio::select! {
         biased;
         ended = &mut task => of_backend(ended, granted),
         reason = granted.guard.stop.stopped() => {
-            match (stop(worker, task, &cancelled).await, reason) {
+            let stopped = stop(worker, task, &cancelled).await;
+            let end = match (stopped.outcome, reason) {
                 (Some(outcome), StopReason::Drained) => End::Succeeded(outcome, granted.granted_at.elapsed()),
                 (_, reason) => of_stop(reason),
-            }
+            };
+            (end, stopped.left)
         }
         () = sleep_until(granted.granted_at + granted.attempt.time_limit) => {
-            match stop(worker, task, &cancelled).await {
+            let stopped = stop(worker, task, &cancelled).await;
+            let end = match stopped.outcome {
                 Some(outcome) => End::Succeeded(outcome, granted.granted_at.elapsed()),
                 None => End::Failed(Failure::new(
                     FailureKind::TimedOut,
                     format!("ran longer than its limit of {} s", granted.attempt.time_limit.as_secs_f64()),
                 )),
-            }
+            };
+            (end, stopped.left)
         }
     };
     if matches!(&end, End::Failed(failure) if failure.kind != FailureKind::Cancelled) {
         worker.doubt(place);
     }
-    end
+    (end, left)
 }
 
-fn of_backend(ended: Result<Result<Outcome, Failure>, JoinError>, granted: &Granted) -> End {
+fn of_backend(
+    ended: Result<Result<Outcome, Failure>, JoinError>,
+    granted: &Granted,
+) -> (End, Left) {
     let panic = match ended {
-        Ok(Ok(outcome)) => return End::Succeeded(outcome, granted.granted_at.elapsed()),
-        Ok(Err(failure)) => return End::Failed(failure),
+        Ok(Ok(outcome)) => {
+            let end = End::Succeeded(outcome, granted.granted_at.elapsed());
+            return (end, Left::Ended(How::Well));
+        }
+        Ok(Err(failure)) => {
+            let left = Left::Ended(how(&failure));
+            return (End::Failed(failure), left);
+        }
         Err(error) => error
             .try_into_panic()
             .map_or_else(|error| error.to_string(), |panic| text_of(panic.as_ref())),
     };
     // Transient: a panic tells nothing about the job itself, and another worker or the next try may do better. The number of
     // tries is bounded all the same.
-    End::Failed(Failure::new(
+    let failure = Failure::new(
         FailureKind::Transient,
         format!("the backend panicked: {panic}"),
-    ))
+    );
+    (End::Failed(failure), Left::MayGoOn)
 }
 
 fn of_stop(reason: StopReason) -> End {
@@ -231,24 +254,47 @@ fn of_stop(reason: StopReason) -> End {
     }
 }
 
-/// Tells a backend to stop, and drops it when it takes too long about it. Returns the result if it has one all the same: the
-/// work is paid for.
+/// How a backend has finished with a job that failed.
+fn how(failure: &Failure) -> How {
+    match failure.kind {
+        FailureKind::OutOfMemory => How::OutOfMemory,
+        _ => How::Otherwise,
+    }
+}
+
+/// What came of telling a backend to stop.
+struct Stopped {
+    /// The result, if it has one all the same: the work is paid for.
+    outcome: Option<Outcome>,
+    left: Left,
+}
+
+/// Tells a backend to stop, and drops it when it takes too long about it.
 async fn stop(
     worker: &Worker,
     mut task: AbortOnDropHandle<Result<Outcome, Failure>>,
     cancelled: &CancellationToken,
-) -> Option<Outcome> {
+) -> Stopped {
     cancelled.cancel();
     let ended = match timeout(worker.config.stop_timeout, &mut task).await {
-        Ok(ended) => ended,
+        Ok(ended) => ended.ok(),
         Err(_) => {
             tracing::warn!("a backend did not stop when it was told to; it is dropped");
             task.abort();
             // A future that does not even yield cannot be dropped; nobody waits for it.
-            timeout(DROP_TIMEOUT, task).await.ok()?
+            let ended = timeout(DROP_TIMEOUT, task).await.ok();
+            ended.and_then(Result::ok)
         }
     };
-    ended.ok()?.ok()
+    Stopped {
+        left: match &ended {
+            Some(Ok(_)) => Left::Ended(How::Well),
+            Some(Err(failure)) => Left::Ended(how(failure)),
+            // Dropped, or it panicked.
+            None => Left::MayGoOn,
+        },
+        outcome: ended.and_then(Result::ok),
+    }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use shared::artifacts::ArtifactStore;
+use shared::byte_size::ByteSize;
 use shared::failure::{Failure, FailureKind};
+use shared::ids::ProfileName;
 use shared::job::Outcome;
 use shared::profile::Profile;
 use shared::protocol::{Resident, RunAttempt};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::gpu::gate::BackendSays;
+pub use crate::gpu::ledger::{BackendId, BackendKind};
 use crate::journal::NoteWriter;
 
 /// Something that does the work of one or more profiles: an inference server, a render server, or code in this process.
@@ -30,7 +34,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn prepare(&self) -> Result<(), NotReady>;
 
     /// Runs one attempt. It returns soon after `context.cancelled` fires (the answer is then thrown away), and when it is
-    /// dropped it leaves no process behind. Files it makes go to the artifact store before it returns.
+    /// dropped it leaves no process behind. Files it makes go to the artifact store before it returns. When it returns, nothing
+    /// of the attempt runs on a card any more, though its model may stay loaded.
     ///
     /// # Errors
     /// The classified failure of this attempt.
@@ -40,6 +45,59 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Models that it holds in memory now.
     fn residents(&self) -> Vec<Resident> {
         Vec::new()
+    }
+
+    /// How it uses the card, as far as it knows without asking anybody. Called for each decision.
+    fn on_card(&self) -> OnCard {
+        OnCard::default()
+    }
+
+    /// What it does now, jobs of others and of earlier lives of this worker included. Asked when a worker has died in the
+    /// middle of a job: that job's memory counts as promised until the backend has nothing to do.
+    async fn says(&self) -> BackendSays {
+        BackendSays::Idle
+    }
+
+    /// Puts that model out of device memory, or everything if none is named; returns when it was asked to, whether or not the
+    /// memory is free yet. Never called while a job of ours runs in it.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    async fn unload(&self, _profile: Option<&ProfileName>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Starts its process anew, if it is this worker's to start; whether it did. Called when it has been asked twice to unload
+    /// and its memory has not come back.
+    async fn restart(&self) -> bool {
+        false
+    }
+}
+
+/// How a backend uses the card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnCard {
+    /// What its server is called by all workers of this host, as `comfyui@127.0.0.1:8188`; absent: it is this worker's own.
+    pub id: Option<BackendId>,
+    /// How its models share memory.
+    pub kind: BackendKind,
+    /// Its processes, where they are known.
+    pub pids: Vec<u32>,
+    /// Device memory that it says it holds: a lower bound.
+    pub reported: Option<ByteSize>,
+    /// Device memory that stays with it when everything is unloaded.
+    pub residue: ByteSize,
+}
+
+impl Default for OnCard {
+    fn default() -> Self {
+        Self {
+            id: None,
+            kind: BackendKind::Replacing,
+            pids: Vec::new(),
+            reported: None,
+            residue: ByteSize::ZERO,
+        }
     }
 }
 

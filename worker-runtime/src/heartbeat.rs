@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::protocol::{ToCoordinator, Waiting, WorkerState};
+use shared::protocol::{Resident, ToCoordinator, Waiting, WorkerState};
 use tokio::time::sleep;
 
 use crate::host;
@@ -40,6 +40,18 @@ pub(crate) async fn say(worker: &Worker, host: &str) {
 
 fn state(worker: &Worker, host: &str) -> WorkerState {
     let conditions = worker.conditions.borrow().clone();
+    let (devices, on_card) = worker.admission.told();
+    let mut residents: Vec<Resident> = worker
+        .backends
+        .iter()
+        .flat_map(|backend| backend.residents())
+        .collect();
+    for resident in on_card {
+        // A backend that tells of its models knows better than the books.
+        if residents.iter().all(|it| it.profile != resident.profile) {
+            residents.push(resident);
+        }
+    }
     WorkerState {
         worker: worker.me.clone(),
         host: host.to_owned(),
@@ -52,12 +64,8 @@ fn state(worker: &Worker, host: &str) -> WorkerState {
             .collect(),
         waiting: waiting(worker, &conditions),
         running: worker.runs.granted(),
-        devices: Vec::new(),
-        residents: worker
-            .backends
-            .iter()
-            .flat_map(|backend| backend.residents())
-            .collect(),
+        devices,
+        residents,
         paused: conditions.paused,
         draining: conditions.draining,
     }
@@ -66,15 +74,18 @@ fn state(worker: &Worker, host: &str) -> WorkerState {
 /// Which profiles are not taken, and why.
 fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
     let why = |(place, offer): (usize, &crate::offers::Offer)| {
+        let shut = conditions.gate[place].as_ref();
+        let never = shut.is_some_and(|shut| shut.never);
         let for_now = || {
             let backend = conditions.not_ready[offer.backend].as_ref();
             let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
             let queue = || conditions.blocked[place].clone();
             let card = || conditions.standing[place].clone();
-            backend.or_else(queue).or_else(card)
+            let gate = || shut.map(|shut| shut.reason.clone());
+            backend.or_else(queue).or_else(gate).or_else(card)
         };
-        let never = offer.refusal.is_some();
-        let reason = offer.refusal.clone().or_else(for_now)?;
+        let refusal = shut.filter(|shut| shut.never);
+        let reason = refusal.map(|shut| shut.reason.clone()).or_else(for_now)?;
         Some(Waiting {
             kind: offer.profile.kind,
             profile: offer.profile.name.clone(),

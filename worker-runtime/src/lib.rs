@@ -1,8 +1,9 @@
 //! Everything a worker is, except the work: taking attempts, asking for the grant, reports, leases, drain.
 //!
 //! A worker program brings its backends and calls [`run`]. What a run goes through is told in `ask` (from delivery to grant)
-//! and `attempt` (from grant to report); when queues are open is decided in `tap`.
+//! and `attempt` (from grant to report); when queues are open is decided in `tap`, what is taken of work for a card in `admission`.
 
+mod admission;
 mod ask;
 mod attempt;
 pub mod backend;

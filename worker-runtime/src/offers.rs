@@ -1,4 +1,4 @@
-//! What this worker offers to do, and what it refuses for good.
+//! What this worker offers to do.
 
 use std::sync::Arc;
 
@@ -14,15 +14,12 @@ pub(crate) struct Offer {
     pub(crate) profile: Profile,
     /// Which backend does it: its place in the worker's list.
     pub(crate) backend: usize,
-    /// Why it is never taken here.
-    pub(crate) refusal: Option<String>,
 }
 
 /// All profiles of all backends of a worker.
 pub(crate) fn offers(backends: &[Arc<dyn Backend>]) -> Vec<Offer> {
     let of_backend = |(place, backend): (usize, &Arc<dyn Backend>)| {
         let offer = move |profile: Profile| Offer {
-            refusal: refusal(&profile),
             backend: place,
             profile,
         };
@@ -43,13 +40,4 @@ pub(crate) fn repeated(offers: &[Offer]) -> Vec<(JobKind, ProfileName)> {
         .filter(is_repeated)
         .map(|place| key(&offers[place]))
         .collect()
-}
-
-/// Without a reading of the device there is no evidence that a model fits, and without evidence nothing is admitted.
-fn refusal(profile: &Profile) -> Option<String> {
-    let needs = profile.needs.device?;
-    Some(format!(
-        "needs {} of GPU memory, and this worker does not measure GPU memory: no attempt is admitted without a reading",
-        needs.peak
-    ))
 }

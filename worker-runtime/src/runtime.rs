@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::ask::released;
 use crate::backend::Backend;
 use crate::journal::{Journal, JournalError, LeftOver, Taken};
@@ -26,7 +27,7 @@ use crate::runs::{Run, Runs, StopReason};
 use crate::settings::WorkerConfig;
 use crate::slots::Slots;
 use crate::worker::{Conditions, Worker, scratch_root};
-use crate::{heartbeat, host, inbox, journal, readiness, tap};
+use crate::{admission, heartbeat, host, inbox, journal, readiness, tap};
 
 /// How long a worker that stops goes on trying to deliver its last reports. What is left is delivered after its next start.
 const LAST_REPORTS: Duration = Duration::from_secs(10);
@@ -91,9 +92,11 @@ pub async fn run(
             inbox_open: false,
             not_ready: vec![Some("is being prepared".to_owned()); backends.len()],
             blocked: vec![None; offers.len()],
+            gate: admission::at_first(&offers),
             standing: vec![None; offers.len()],
         }),
         hints: watch::Sender::new(None),
+        admission: Admission::new(),
         card: Mutex::default(),
         recheck: backends.iter().map(|_| Notify::new()).collect(),
         attempts: TaskTracker::new(),
@@ -186,6 +189,13 @@ async fn live(worker: &Arc<Worker>, shutdown: CancellationToken) -> Result<(), W
         let worker = Arc::clone(worker);
         async move {
             heartbeat::tell(worker).await;
+            Ok(())
+        }
+    });
+    services.spawn({
+        let worker = Arc::clone(worker);
+        async move {
+            admission::watch(worker).await;
             Ok(())
         }
     });

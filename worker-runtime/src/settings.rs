@@ -65,6 +65,61 @@ pub struct WorkerConfig {
         with = "millis"
     )]
     pub prepare_interval: Duration,
+    /// Section `[gpu]`.
+    #[serde(skip)]
+    pub gpu: GpuSettings,
+}
+
+/// Section `[gpu]`: the card that a worker's backends run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuSettings {
+    /// Which card.
+    pub device: DeviceChoice,
+    /// NVIDIA's management library; the system's own if absent.
+    #[serde(default)]
+    pub library: Option<PathBuf>,
+    /// Folder of the ledger; [`default_place`](crate::gpu::ledger::default_place) if absent.
+    #[serde(default)]
+    pub ledger: Option<PathBuf>,
+    /// Folder of what jobs were seen to need; one in the worker's own folder if absent.
+    #[serde(default)]
+    pub footprints: Option<PathBuf>,
+}
+
+/// Which card a worker's backends run on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum DeviceChoice {
+    /// The only one.
+    #[default]
+    Auto,
+    /// None: it is not looked for.
+    None,
+    /// The one of that number, from 0, as NVML counts them.
+    Index(usize),
+    /// The one whose UUID begins like that.
+    Uuid(String),
+}
+
+impl From<String> for DeviceChoice {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "auto" | "" => Self::Auto,
+            "none" => Self::None,
+            _ => text.parse().map_or(Self::Uuid(text), Self::Index),
+        }
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Auto => "auto".to_owned(),
+            DeviceChoice::None => "none".to_owned(),
+            DeviceChoice::Index(index) => index.to_string(),
+            DeviceChoice::Uuid(uuid) => uuid,
+        }
+    }
 }
 
 mod defaults {
@@ -119,7 +174,14 @@ impl WorkerConfig {
             ask_interval_cap: defaults::ask_interval_cap(),
             state_interval: defaults::state_interval(),
             prepare_interval: defaults::prepare_interval(),
+            gpu: GpuSettings::default(),
         }
+    }
+
+    /// The same with that card.
+    #[must_use]
+    pub fn on(self, gpu: GpuSettings) -> Self {
+        Self { gpu, ..self }
     }
 
     /// Everything that makes these settings unusable, by key as `worker.slots`.
@@ -211,6 +273,21 @@ mod tests {
         names.sort();
         listed.sort();
         assert_eq!(names, listed);
+    }
+
+    #[test]
+    fn a_card_is_named_by_number_or_by_uuid_or_left_to_be_found() {
+        let choice = |text: &str| DeviceChoice::from(text.to_owned());
+        assert_eq!(choice("auto"), DeviceChoice::Auto);
+        assert_eq!(choice("none"), DeviceChoice::None);
+        assert_eq!(choice("1"), DeviceChoice::Index(1));
+        assert_eq!(
+            choice("GPU-6f1e"),
+            DeviceChoice::Uuid("GPU-6f1e".to_owned())
+        );
+        for text in ["auto", "none", "1", "MIG-0a"] {
+            assert_eq!(String::from(choice(text)), text);
+        }
     }
 
     #[derive(Debug, Deserialize)]

@@ -15,15 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::admission::{Admission, Shut};
 use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
+use crate::gpu::footprint::Usual;
 use crate::journal::Journal;
 use crate::offers::Offer;
 use crate::report::Reporter;
 use crate::runs::Runs;
 use crate::settings::WorkerConfig;
 use crate::slots::{Slot, Slots};
-use crate::tap::{Card, Hints};
+use crate::tap::{Card, Hints, Times};
 
 /// One running worker.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) conditions: watch::Sender<Conditions>,
     /// What the coordinator said last of what waits.
     pub(crate) hints: watch::Sender<Option<Hints>>,
+    /// The card that the work here needs, and the gate before it.
+    pub(crate) admission: Admission,
     /// What is known of the card that the work here needs.
     pub(crate) card: Mutex<Card>,
     /// One for each backend: it failed, look again whether it is ready.
@@ -66,16 +70,24 @@ pub(crate) struct Conditions {
     pub(crate) not_ready: Vec<Option<String>>,
     /// Why the queue of an offer cannot be read; one entry for each offer.
     pub(crate) blocked: Vec<Option<String>>,
+    /// Why work for the card is not taken; one entry for each offer.
+    pub(crate) gate: Vec<Option<Shut>>,
     /// Why the queue of an offer is not worth opening now; one entry for each offer.
     pub(crate) standing: Vec<Option<String>>,
 }
 
 impl Worker {
-    /// The offer for that work.
-    pub(crate) fn offer(&self, kind: JobKind, profile: &ProfileName) -> Option<&Offer> {
+    /// The place of the offer for that work.
+    pub(crate) fn place_of(&self, kind: JobKind, profile: &ProfileName) -> Option<usize> {
         self.offers
             .iter()
-            .find(|offer| offer.profile.kind == kind && offer.profile.name == *profile)
+            .position(|offer| offer.profile.kind == kind && offer.profile.name == *profile)
+    }
+
+    /// The offer for that work.
+    pub(crate) fn offer(&self, kind: JobKind, profile: &ProfileName) -> Option<&Offer> {
+        self.place_of(kind, profile)
+            .map(|place| &self.offers[place])
     }
 
     /// Whether the queue of that offer may be read, as long as there are free slots.
@@ -85,7 +97,7 @@ impl Worker {
         now.inbox_open
             && !now.paused
             && !now.draining
-            && offer.refusal.is_none()
+            && now.gate[place].is_none()
             && now.not_ready[offer.backend].is_none()
             && now.blocked[place].is_none()
     }
@@ -147,6 +159,17 @@ impl Worker {
         self.card
             .lock()
             .expect("nothing panics while it holds this lock")
+    }
+
+    /// The choice of queues reckons with how long that work takes, where that is known.
+    pub(crate) fn takes(&self, profile: &ProfileName, usual: Option<Usual>) {
+        if let Some(Usual {
+            run,
+            load: Some(load),
+        }) = usual
+        {
+            self.card().takes(profile, Times { load, run });
+        }
     }
 
     pub(crate) fn scratch_root(&self) -> PathBuf {

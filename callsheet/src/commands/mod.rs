@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod completions;
 mod ending;
+pub(crate) mod explain;
 pub(crate) mod film;
 pub(crate) mod list;
 pub(crate) mod retry;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use shared::api::JobView;
+use shared::api::{JobExplanation, JobView};
 
 use super::error::ApiError;
 use super::fields::PathFields;
@@ -22,6 +22,22 @@ pub(super) async fn show_job(
     path: PathFields,
 ) -> Result<Json<JobView>, ApiError> {
     Ok(Json(coordinator.job(path.get("id")?).await?))
+}
+
+/// Why a job is not starting: in one line, and what each worker says that could do it, with the numbers.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/explain", tag = "jobs",
+    params(("id" = String, Path, format = "uuid", description = "The job")),
+    responses(
+        (status = 200, description = "The job and the workers", body = ref("#/components/schemas/JobExplanation"), content_type = "application/json"),
+        (status = 404, description = "There is no such job"),
+    )
+)]
+pub(super) async fn explain_job(
+    State(coordinator): State<Coordinator>,
+    path: PathFields,
+) -> Result<Json<JobExplanation>, ApiError> {
+    Ok(Json(coordinator.explain_job(path.get("id")?).await?))
 }
 
 /// Gives a failed job new tries.

@@ -80,6 +80,7 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
             get(files::get_clip),
         )
         .route("/v1/jobs/{id}", get(jobs::show_job))
+        .route("/v1/jobs/{id}/explain", get(jobs::explain_job))
         .route("/v1/jobs/{id}/retry", post(jobs::retry_job))
         .route("/v1/workers", get(workers::list_workers))
         .route("/v1/workers/{id}/pause", post(workers::pause_worker))

@@ -8,7 +8,8 @@ use axum::response::IntoResponse;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use shared::api::{
-    FilmEvent, FilmList, FilmView, JobView, Manifest, Problem, SubmitAnswer, WorkerList, WorkerView,
+    FilmEvent, FilmList, FilmView, JobExplanation, JobView, Manifest, Problem, SubmitAnswer,
+    WorkerList, WorkerView,
 };
 use shared::film::FilmRequest;
 use utoipa::OpenApi;
@@ -42,6 +43,7 @@ use super::{events, files, films, health, jobs, workers};
         files::get_keyframe,
         files::get_clip,
         jobs::show_job,
+        jobs::explain_job,
         jobs::retry_job,
         workers::list_workers,
         workers::pause_worker,
@@ -80,6 +82,7 @@ fn schemas() -> Value {
     generator.subschema_for::<FilmEvent>();
     generator.subschema_for::<Manifest>();
     generator.subschema_for::<JobView>();
+    generator.subschema_for::<JobExplanation>();
     generator.subschema_for::<WorkerList>();
     generator.subschema_for::<WorkerView>();
     generator.subschema_for::<Problem>();

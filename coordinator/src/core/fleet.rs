@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::api::WorkerExplanation;
 use shared::ids::{ProfileName, WorkerId};
 use shared::job::JobKind;
 use shared::protocol::{WorkerRef, WorkerState};
@@ -110,9 +111,63 @@ impl Fleet {
             None => format!("no worker offers {kind} on {profile}"),
         }
     }
+
+    /// What each worker that offers such work says of a job that waits: those that are there first.
+    pub fn explain(
+        &self,
+        kind: JobKind,
+        profile: &ProfileName,
+        now: Timestamp,
+    ) -> Vec<WorkerExplanation> {
+        let offers = |member: &&Member| {
+            let mut profiles = member.state.profiles.iter();
+            profiles.any(|offer| offer.kind == kind && offer.name == *profile)
+        };
+        let mut workers: Vec<_> = self
+            .members
+            .values()
+            .filter(offers)
+            .map(|member| member.explain(kind, profile, now))
+            .collect();
+        workers.sort_by_key(|worker| !worker.online);
+        workers
+    }
 }
 
 impl Member {
+    fn explain(&self, kind: JobKind, profile: &ProfileName, now: Timestamp) -> WorkerExplanation {
+        let state = &self.state;
+        let waiting = state
+            .waiting
+            .iter()
+            .find(|waiting| waiting.kind == kind && waiting.profile == *profile);
+        let online = self.is_there(now);
+        let reason = match waiting {
+            _ if !online => {
+                let silent = now.since(self.seen_at).as_secs();
+                format!("was heard of {silent} s ago for the last time")
+            }
+            Some(waiting) => format!("{}{}", waiting.reason, asked(state)),
+            None if state.draining => "is going away".to_owned(),
+            None if state.paused => "was asked to stand still".to_owned(),
+            None if self.is_free() => "is about to take it".to_owned(),
+            None => format!(
+                "is busy with {} of {} jobs{}",
+                state.running.len(),
+                state.slots,
+                asked(state)
+            ),
+        };
+        WorkerExplanation {
+            worker: state.worker.worker.clone(),
+            host: state.host.clone(),
+            online,
+            takes: online && waiting.is_none() && !state.paused && !state.draining,
+            never: waiting.is_some_and(|waiting| waiting.never),
+            reason,
+        }
+    }
+
     /// Whether it was heard of lately.
     pub fn is_there(&self, now: Timestamp) -> bool {
         now.since(self.seen_at) <= SILENCE
@@ -125,11 +180,29 @@ impl Member {
     }
 }
 
+/// What was asked to leave its card, and when.
+fn asked(state: &WorkerState) -> String {
+    let asked = state.devices.iter().flat_map(|device| &device.asked);
+    let told = asked.map(|asked| {
+        let what = match &asked.profile {
+            Some(profile) => format!("{profile} on {}", asked.backend),
+            None => format!("everything on {}", asked.backend),
+        };
+        format!(
+            "; {what} was asked to leave {} s ago for job {}",
+            asked.ago.as_secs(),
+            asked.by
+        )
+    });
+    told.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use shared::ids::BootId;
+    use shared::byte_size::ByteSize;
+    use shared::ids::{BootId, JobId};
     use shared::profile::{Profile, ResourceRequest};
-    use shared::protocol::Waiting;
+    use shared::protocol::{AskedToLeave, Device, Waiting};
 
     use super::*;
 
@@ -205,6 +278,72 @@ mod tests {
             ..state("a", "animatic")
         };
         assert_eq!(why(vec![lacking]), "worker a: ffmpeg is missing");
+    }
+
+    #[test]
+    fn each_worker_that_offers_the_work_says_why_it_does_not_begin() {
+        let reason =
+            "needs 21.9 GiB, 13.5 GiB free: 8.4 GiB short; blender (pid 300) holds 10.0 GiB";
+        let waiting = |never| Waiting {
+            kind: JobKind::Scene,
+            profile: "wan".parse().unwrap(),
+            never,
+            reason: reason.to_owned(),
+        };
+        let asked = AskedToLeave {
+            backend: "ollama@127.0.0.1:11434".to_owned(),
+            profile: Some("mistral".parse().unwrap()),
+            by: JobId::from_u128(7),
+            ago: Duration::from_secs(3),
+        };
+        let card = Device {
+            uuid: "GPU-1".to_owned(),
+            name: "Card".to_owned(),
+            total: ByteSize::gib(24),
+            free: ByteSize::gib(13),
+            used: ByteSize::gib(10),
+            promised: ByteSize::ZERO,
+            age: Duration::ZERO,
+            holders: Vec::new(),
+            trouble: None,
+            queue: Vec::new(),
+            asked: vec![asked],
+        };
+        let mut fleet = Fleet::default();
+        let gone = Timestamp::from_millis(70_000);
+        fleet.heard(state("a-gone", "wan"), gone);
+        let wants = WorkerState {
+            waiting: vec![waiting(false)],
+            devices: vec![card],
+            ..state("b-full", "wan")
+        };
+        fleet.heard(wants, NOW);
+        let small = WorkerState {
+            waiting: vec![waiting(true)],
+            ..state("c-small", "wan")
+        };
+        fleet.heard(small, NOW);
+        fleet.heard(state("d-free", "wan"), NOW);
+        fleet.heard(state("e-other", "animatic"), NOW);
+        let told = fleet.explain(JobKind::Scene, &"wan".parse().unwrap(), NOW);
+        let flags: Vec<_> = told
+            .iter()
+            .map(|it| (it.worker.as_str(), it.online, it.takes, it.never))
+            .collect();
+        assert_eq!(
+            flags,
+            [
+                ("b-full", true, false, false),
+                ("c-small", true, false, true),
+                ("d-free", true, true, false),
+                ("a-gone", false, false, false),
+            ]
+        );
+        let asked = "; mistral on ollama@127.0.0.1:11434 was asked to leave 3 s ago for job ";
+        assert!(told[0].reason.starts_with(&format!("{reason}{asked}")));
+        assert_eq!(told[1].reason, reason);
+        assert_eq!(told[2].reason, "is about to take it");
+        assert!(told[3].reason.contains("30 s ago"), "{}", told[3].reason);
     }
 
     #[test]

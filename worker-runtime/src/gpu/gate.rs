@@ -19,21 +19,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::byte_size::ByteSize;
+use shared::ids::{JobId, ProfileName};
 
 use super::admit::{
     Backend, Books, Device, Evictions, Need, Policy, Request, Verdict, Victim, Waiting, Waits,
     admit, held_by,
 };
 use super::ledger::{
-    Aging, Alarm, BackendId, BackendNote, BootTime, Event, Held, Ledger, LedgerError, Locked, Next,
-    Page, Precedence, State, Ticket, Work,
+    Aging, Alarm, Asked, BackendId, BackendNote, BootTime, Class, Event, Held, Ledger, LedgerError,
+    Locked, Next, Page, Precedence, State, Ticket, Work,
 };
 use super::reading::{DeviceReading, HostReading};
 
 /// A claim that nobody renews ends after this long: unloading takes 10 s at most, twice, and then a restart of the backend.
 const CLAIM: Duration = Duration::from_secs(60);
 /// After evictions that gave too little back, the next one is tried no sooner than this.
-const COOL_DOWN: Duration = Duration::from_secs(60);
+pub const COOL_DOWN: Duration = Duration::from_secs(60);
 /// Who waits asks again after a time between these two.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
@@ -45,6 +46,12 @@ const TELLS_EVERY: Duration = Duration::from_secs(1);
 pub trait Sight: fmt::Debug + Send + Sync {
     /// What is to be seen now.
     fn look(&self) -> Seen;
+
+    /// The same where nothing is decided by it and nothing runs: it may cost less and tell the holders of a moment ago, as
+    /// long as free memory has not moved since.
+    fn glance(&self) -> Seen {
+        self.look()
+    }
 
     /// What time it is.
     fn now(&self) -> BootTime {
@@ -111,6 +118,36 @@ pub struct Gate {
     sight: Arc<dyn Sight>,
 }
 
+/// A sort of job that may come: what is asked about before there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prospect {
+    /// How it would be done.
+    pub profile: ProfileName,
+    /// By which backend.
+    pub backend: BackendId,
+    /// Which sort of work it is.
+    pub class: Class,
+    /// What it would need.
+    pub need: Need,
+    /// What was put out for such jobs lately.
+    pub evictions: Evictions,
+}
+
+/// How the device and its books stand.
+#[derive(Debug)]
+pub struct Survey {
+    /// When.
+    pub at: BootTime,
+    /// What was seen.
+    pub seen: Seen,
+    /// What is on the books.
+    pub page: Page,
+    /// What a job of each prospect would be answered if it came now.
+    pub verdicts: Vec<Verdict>,
+    /// What somebody should be told.
+    pub alarms: Vec<(BackendId, Alarm)>,
+}
+
 /// What a turn was answered.
 #[derive(Debug)]
 pub enum Answer {
@@ -169,6 +206,63 @@ impl Gate {
         let mut locked = self.ledger.lock()?;
         let now = self.sight.now();
         let seen = looked.at(now);
+        self.bring_up_to_date(&mut locked, said, &seen, now)
+    }
+
+    /// The same, and how jobs would be answered that might come. Nobody waits or is put out by that. `glance`: nothing ran at
+    /// the last look, so that a look that costs less will do.
+    pub fn survey(
+        &self,
+        said: &[(BackendId, BackendSays)],
+        prospects: &[Prospect],
+        glance: bool,
+    ) -> Result<Survey, LedgerError> {
+        let looked = match glance {
+            true => Looked {
+                seen: self.sight.glance(),
+                at: self.sight.now(),
+            },
+            false => self.look(),
+        };
+        let mut locked = self.ledger.lock()?;
+        let now = self.sight.now();
+        let seen = looked.at(now);
+        let alarms = self.bring_up_to_date(&mut locked, said, &seen, now)?;
+        let page = locked.page(now)?;
+        introduce(&mut locked, &page, &seen)?;
+        drop(locked);
+        let device = self.device(&page, &seen);
+        let verdict = |prospect: &Prospect| {
+            let request = Request {
+                job: JobId::generate(),
+                profile: prospect.profile.clone(),
+                backend: prospect.backend.clone(),
+                need: prospect.need,
+                precedence: Precedence::of(prospect.class, now, self.aging),
+                waited: Duration::ZERO,
+                evictions: prospect.evictions,
+            };
+            let before = |ticket: &&Ticket| ticket.precedence <= request.precedence;
+            let books = books(&page, &seen, before, now);
+            admit(&request, &device, seen.host.as_ref(), &books, &self.policy)
+        };
+        let verdicts = prospects.iter().map(verdict).collect();
+        Ok(Survey {
+            at: now,
+            seen,
+            page,
+            verdicts,
+            alarms,
+        })
+    }
+
+    fn bring_up_to_date(
+        &self,
+        locked: &mut Locked<'_>,
+        said: &[(BackendId, BackendSays)],
+        seen: &Seen,
+        now: BootTime,
+    ) -> Result<Vec<(BackendId, Alarm)>, LedgerError> {
         let page = locked.page(now)?;
         let mut alarms = Vec::new();
         for booked in &page.entries {
@@ -195,8 +289,11 @@ impl Gate {
                 );
             }
         }
-        let page = locked.page(now)?;
-        let (_, more) = settle(&mut locked, &page, &self.device(&page, &seen), now)?;
+        let page = match said {
+            [] => page,
+            _ => locked.page(now)?,
+        };
+        let (_, more) = settle(locked, &page, &self.device(&page, seen), now)?;
         alarms.extend(more);
         Ok(alarms)
     }
@@ -212,6 +309,11 @@ impl Gate {
         let mut locked = self.ledger.lock()?;
         let now = self.sight.now();
         tell_victims(&mut locked, victims, &Event::Evicted, now)
+    }
+
+    /// What the backend of that worker was asked to unload is unloaded, or was never there.
+    pub fn seen_to(&self, asked: &Asked) -> Result<(), LedgerError> {
+        self.ledger.lock()?.seen_to(asked)
     }
 
     /// What is on the books now.
@@ -306,6 +408,24 @@ fn tell_victims(
     Ok(())
 }
 
+/// Asks the workers of those victims to have them unloaded.
+fn ask_to_leave(
+    locked: &mut Locked<'_>,
+    victims: &[Victim],
+    by: JobId,
+    now: BootTime,
+) -> Result<(), LedgerError> {
+    for victim in victims {
+        locked.ask(&Asked {
+            backend: victim.backend.clone(),
+            profile: victim.model.as_ref().map(|model| model.profile.clone()),
+            by,
+            at: now,
+        })?;
+    }
+    Ok(())
+}
+
 /// Tells all that settle what was read. Whether anything changed, and what somebody should be told.
 fn settle(
     locked: &mut Locked<'_>,
@@ -387,7 +507,7 @@ impl Turn {
             self.rests_until = None;
             self.evictions = Evictions::default();
         }
-        let books = self.books(page, &seen, now);
+        let books = self.books(&page, &seen, now);
         let request = self.request(now);
         let verdict = admit(&request, &device, seen.host.as_ref(), &books, &gate.policy);
         self.record(&mut locked, verdict, now)
@@ -401,10 +521,21 @@ impl Turn {
         self.evictions.failed |= !reached;
         let now = self.gate.sight.now();
         self.rests_until = Some(now.plus(COOL_DOWN));
-        match reached {
-            true => self.gate.evicted(victims),
-            false => Ok(()),
+        if !reached {
+            return Ok(());
         }
+        let mut locked = self.gate.ledger.lock()?;
+        for victim in victims {
+            let profile = victim.model.as_ref().map(|model| &model.profile);
+            locked.unask(&victim.backend, profile);
+        }
+        tell_victims(&mut locked, victims, &Event::Evicted, now)
+    }
+
+    /// Asks those victims once more to leave.
+    pub fn ask_again(&self, victims: &[Victim]) -> Result<(), LedgerError> {
+        let mut locked = self.gate.ledger.lock()?;
+        ask_to_leave(&mut locked, victims, self.work.job, self.gate.sight.now())
     }
 
     /// Asks until there is something else to do than to wait, or until it has waited that long.
@@ -438,28 +569,13 @@ impl Turn {
         }
     }
 
-    fn books(&self, page: Page, seen: &Seen, now: BootTime) -> Books {
+    fn books(&self, page: &Page, seen: &Seen, now: BootTime) -> Books {
         let own = self.ticket.as_ref().map(Held::id);
         let before = |ticket: &&Ticket| match own {
             Some(own) => ticket.id != *own && ticket.order() < (self.work.precedence, own),
             None => ticket.precedence <= self.work.precedence,
         };
-        Books {
-            entries: page.entries,
-            elsewhere: page.elsewhere,
-            ram_held: seen.ram_held.clone(),
-            ahead: page
-                .tickets
-                .iter()
-                .filter(before)
-                .map(|ticket| Waiting {
-                    job: ticket.job,
-                    waited: now.since(ticket.arrived),
-                })
-                .collect(),
-            lowered: page.lowered.map(|lowered| now.since(lowered)),
-            unreadable: page.unreadable,
-        }
+        books(page, seen, before, now)
     }
 
     fn record(
@@ -488,6 +604,7 @@ impl Turn {
                     locked.tell(old.id(), &Event::Withdrawn, now)?;
                 }
                 tell_victims(locked, &victims, &Event::AskedToLeave, now)?;
+                ask_to_leave(locked, &victims, self.work.job, now)?;
                 let until = now.plus(CLAIM);
                 self.claim = Some(locked.book(self.work.clone(), State::Claim { until }, now)?);
                 Ok(Answer::Evict {
@@ -561,6 +678,26 @@ impl Turn {
             held,
             threads,
         }
+    }
+}
+
+/// What was promised, for a request before which those tickets come.
+fn books(page: &Page, seen: &Seen, before: impl Fn(&&Ticket) -> bool, now: BootTime) -> Books {
+    Books {
+        entries: page.entries.clone(),
+        elsewhere: page.elsewhere.clone(),
+        ram_held: seen.ram_held.clone(),
+        ahead: page
+            .tickets
+            .iter()
+            .filter(before)
+            .map(|ticket| Waiting {
+                job: ticket.job,
+                waited: now.since(ticket.arrived),
+            })
+            .collect(),
+        lowered: page.lowered.map(|lowered| now.since(lowered)),
+        unreadable: page.unreadable.clone(),
     }
 }
 

@@ -51,13 +51,6 @@ struct OnCard {
 
 impl Card {
     /// The ledger's page of the card was read. To be told about once a second, and whenever the worker decides.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "told by the part that owns the gate, which no worker starts yet"
-        )
-    )]
     pub(crate) fn looked(&mut self, page: &Page, me: &WorkerId, now: BootTime) {
         let before = self.seen.take().unwrap_or_default();
         let is_claim = |booked: &&Booked| matches!(booked.entry.state, State::Claim { .. });
@@ -88,13 +81,6 @@ impl Card {
     }
 
     /// The gate was asked whether that profile fits as things are.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "told by the part that owns the gate, which no worker starts yet"
-        )
-    )]
     pub(crate) fn fits_beside(&mut self, profile: &ProfileName, fits: bool) {
         match fits {
             true => self.beside.insert(profile.clone()),
@@ -103,13 +89,6 @@ impl Card {
     }
 
     /// That was measured of a profile.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "told by the part that owns the gate, which no worker starts yet"
-        )
-    )]
     pub(crate) fn takes(&mut self, profile: &ProfileName, times: Times) {
         self.times.insert(profile.clone(), times);
     }

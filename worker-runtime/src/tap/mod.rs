@@ -27,6 +27,7 @@ use self::choose::{View, choose};
 pub(crate) use self::hints::Hints;
 use self::line::{Line, LineEnd};
 use self::lines::Lines;
+pub(crate) use self::swap::Times;
 use self::swap::{Candidate, CardView, Stand, SwapPolicy, arrange};
 use crate::gpu::ledger::BootTime;
 use crate::offers::Offer;
@@ -85,7 +86,7 @@ impl Tap {
             uses_card: worker
                 .offers
                 .iter()
-                .any(|offer| offer.refusal.is_none() && offer.profile.needs.device.is_some()),
+                .any(|offer| offer.profile.needs.device.is_some()),
             worker,
             tasks: JoinSet::new(),
             blocked_until: vec![None; queues],

@@ -24,6 +24,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::card::tests::{WAN, booked, me, other, page, resident};
 use super::*;
+use crate::admission::Admission;
 use crate::backend::{AttemptContext, Backend, NotReady};
 use crate::gpu::ledger::State;
 use crate::journal::Journal;
@@ -190,10 +191,7 @@ impl Stage {
             loaded: Arc::clone(&loaded),
         };
         let backends: Vec<Arc<dyn Backend>> = vec![Arc::new(backend)];
-        let mut offers = offers(&backends);
-        for offer in &mut offers {
-            offer.refusal = None;
-        }
+        let offers = offers(&backends);
         let config = WorkerConfig::new(me(), dir.path());
         let journal = Journal::open(&dir.path().join("journal"), Timestamp::now())
             .await
@@ -213,9 +211,11 @@ impl Stage {
                 inbox_open: true,
                 not_ready: vec![None],
                 blocked: vec![None; offers.len()],
+                gate: vec![None; offers.len()],
                 standing: vec![None; offers.len()],
             }),
             hints: watch::Sender::new(None),
+            admission: Admission::new(),
             card: Mutex::default(),
             recheck: vec![Notify::new()],
             attempts: TaskTracker::new(),

@@ -4,6 +4,7 @@
     reason = "the helpers of a test fail it like the test itself"
 )]
 
+mod card;
 mod connection;
 mod drain;
 mod grant;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use shared::api::{WorkerList, WorkerView};
-use shared::protocol::{ToCoordinator, ToWorker};
+use shared::api::{FilmView, JobExplanation, WorkerList, WorkerView};
+use shared::job::JobKind;
+use shared::profile::{Profile, ResourceRequest};
+use shared::protocol::{ToCoordinator, ToWorker, Waiting, WorkerState};
 
 use super::studio::{Studio, patiently};
 use super::support::simply;
@@ -56,4 +58,63 @@ async fn a_worker_is_told_to_stand_still_and_to_go_on() {
             .await;
         assert!(matches!(word, ToWorker::PauseWorker(_)));
     }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_is_explained_with_what_each_worker_says() {
+    let studio = Studio::open().await;
+    let film = studio.submit().await;
+    let view: FilmView = simply(&studio.api(), "GET", &format!("/v1/films/{film}"))
+        .await
+        .json();
+    let job = view.jobs.iter().find(|job| job.kind == JobKind::Story);
+    let job = job.unwrap();
+    let path = format!("/v1/jobs/{}/explain", job.id);
+    let nobody: JobExplanation = simply(&studio.api(), "GET", &path).await.json();
+    assert_eq!(nobody.workers, []);
+    assert!(nobody.job.waiting.is_some());
+
+    let reason = "needs 21.9 GiB, 13.5 GiB free: 8.4 GiB short; blender (pid 300) holds 10.0 GiB";
+    let state = WorkerState {
+        profiles: vec![Profile {
+            name: job.profile.clone(),
+            kind: job.kind,
+            backend: "b".to_owned(),
+            needs: ResourceRequest::default(),
+        }],
+        waiting: vec![Waiting {
+            kind: job.kind,
+            profile: job.profile.clone(),
+            never: false,
+            reason: reason.to_owned(),
+        }],
+        ..studio.state()
+    };
+    studio
+        .report(None, ToCoordinator::WorkerState(Box::new(state)))
+        .await;
+    let explained = patiently("the worker's reason", async {
+        loop {
+            let explained: JobExplanation = simply(&studio.api(), "GET", &path).await.json();
+            if !explained.workers.is_empty() {
+                return explained;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let [worker] = &explained.workers[..] else {
+        panic!("one worker offers it: {explained:?}")
+    };
+    assert_eq!(
+        (
+            worker.reason.as_str(),
+            worker.online,
+            worker.takes,
+            worker.never
+        ),
+        (reason, true, false, false)
+    );
+    let absent = simply(&studio.api(), "GET", &format!("/v1/jobs/{film}/explain")).await;
+    assert_eq!(absent.status.as_u16(), 404);
 }

@@ -150,6 +150,7 @@ impl fmt::Display for Shortfall {
         for promise in &self.promised {
             write!(f, ", {promise}")?;
         }
+        write!(f, ": {} short", self.missing)?;
         if !self.foreign.is_empty() {
             write!(f, "; ")?;
             list(f, &self.foreign[..self.foreign.len().min(NAMED)], ", ")?;

@@ -37,6 +37,10 @@ impl<'a> Ground<'a> {
             free,
             ..
         } = *reading;
+        // Of a card that cannot be read there are no figures.
+        if let (Health::Down(why), ByteSize::ZERO) = (&reading.health, total) {
+            return Err(Waits::Down(why.clone()));
+        }
         let impossible = if total == ByteSize::ZERO {
             Some(Impossible::NoMemory)
         } else if free > total {

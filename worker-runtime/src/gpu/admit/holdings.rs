@@ -354,7 +354,8 @@ impl<'a> Holdings<'a> {
                 job: newest.entry.work.job,
                 profile: newest.entry.work.profile.clone(),
                 amount: self.promised(backend),
-                orphaned: newest.orphaned,
+                // A job that has ended has nobody any more, whoever lives.
+                orphaned: newest.orphaned && newest.is_in_line(),
                 age: newest.age,
             })
         });

@@ -121,6 +121,19 @@ impl fmt::Display for BackendId {
     }
 }
 
+/// Somebody needs the memory of a model that is idle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The backend that holds it.
+    pub backend: BackendId,
+    /// The model's profile; absent: everything that the backend has loaded.
+    pub profile: Option<ProfileName>,
+    /// The job that needs the memory.
+    pub by: JobId,
+    /// When it was asked last.
+    pub at: BootTime,
+}
+
 /// One life of one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {

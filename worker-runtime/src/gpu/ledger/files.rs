@@ -7,6 +7,7 @@
 //!   Windows nobody else can read a locked one;
 //! - `t-ID.json`, `t-ID.lock`: the same for a request that waits;
 //! - `b-NAME.json`: a backend on the device, so that workers know each other's;
+//! - `a-NAME.json`: what a backend was asked to unload, until its worker has seen to it;
 //! - `lowered.json`: when a promise last became smaller.
 //!
 //! Files are replaced by renaming, and only under `decide.lock`: whoever holds it and finds a half-written one, or a lock
@@ -22,10 +23,10 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::byte_size::ByteSize;
-use shared::ids::Attempt;
+use shared::ids::{Attempt, ProfileName};
 
 use super::boot_time::BootTime;
-use super::entry::{BackendId, BackendKind, Entry, EntryId, Owner, State, Work};
+use super::entry::{Asked, BackendId, BackendKind, Entry, EntryId, Owner, State, Work};
 use super::held::Held;
 use super::ticket::Ticket;
 use super::transition::{Event, Next, Outcome, after, lowers, replaces};
@@ -34,6 +35,9 @@ use crate::gpu::reading::DeviceUuid;
 
 /// The folder of work that needs no device. No device is named like that.
 const HOST: &str = "host";
+
+/// What was asked of a backend so long ago is not wanted any more: the claim for which it was asked has run out.
+const ASKED: Duration = Duration::from_secs(60);
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,8 @@ pub struct Page {
     pub tickets: Vec<Ticket>,
     /// Backends on this device.
     pub backends: Vec<BackendNote>,
+    /// What was asked to leave and has not been seen to yet.
+    pub asked: Vec<Asked>,
     /// When a promise on this device last became smaller.
     pub lowered: Option<BootTime>,
     /// Files that cannot be read.
@@ -216,6 +222,26 @@ impl Locked<'_> {
         self.write(&self.backend_file(&backend.id), backend)
     }
 
+    /// Asks the worker of a backend to have it unload something. Asked again, it is asked anew.
+    pub fn ask(&mut self, asked: &Asked) -> Result<(), LedgerError> {
+        let file = self.asked_file(&asked.backend, asked.profile.as_ref());
+        self.write(&file, asked)
+    }
+
+    /// What was asked has come about.
+    pub fn unask(&mut self, backend: &BackendId, profile: Option<&ProfileName>) {
+        let _ = fs::remove_file(self.asked_file(backend, profile));
+    }
+
+    /// What was asked was seen to. Not if it was asked anew meanwhile.
+    pub fn seen_to(&mut self, asked: &Asked) -> Result<(), LedgerError> {
+        let file = self.asked_file(&asked.backend, asked.profile.as_ref());
+        if read::<Asked>(&file).map_err(at(&file))?.as_ref() == Some(asked) {
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
+    }
+
     /// Takes over that entry, if it is an orphan: its owner may have come back, or another may have been first.
     pub fn take_over(
         &mut self,
@@ -323,6 +349,13 @@ impl Locked<'_> {
                     }
                 }
                 Some(Name::Backend) => page.backends.extend(read(&file).unwrap_or(None)),
+                Some(Name::Asked) => match read::<Asked>(&file) {
+                    Ok(Some(asked)) if now.since(asked.at) < ASKED => page.asked.push(asked),
+                    // Nobody saw to it, and who asked has gone on without.
+                    _ => {
+                        let _ = fs::remove_file(&file);
+                    }
+                },
                 Some(Name::Lock(stem)) => {
                     locks.insert(stem);
                 }
@@ -409,6 +442,13 @@ impl Locked<'_> {
         self.ledger.folder.join(format!("b-{name}.json"))
     }
 
+    fn asked_file(&self, backend: &BackendId, profile: Option<&ProfileName>) -> PathBuf {
+        let backend = file_name(&backend.0);
+        let of_model = |it: &ProfileName| format!("model-{}", file_name(it.as_str()));
+        let model = profile.map_or_else(|| "all".to_owned(), of_model);
+        self.ledger.folder.join(format!("a-{backend}-{model}.json"))
+    }
+
     fn lowered_file(&self) -> PathBuf {
         self.ledger.folder.join("lowered.json")
     }
@@ -419,6 +459,7 @@ enum Name {
     Entry(String),
     Ticket(EntryId),
     Backend,
+    Asked,
     Lock(String),
     HalfWritten,
 }
@@ -431,6 +472,7 @@ impl Name {
             ("e", "json") => Some(Self::Entry(id.to_owned())),
             ("t", "json") => Some(Self::Ticket(serde_json::from_value(id.into()).ok()?)),
             ("b", "json") => Some(Self::Backend),
+            ("a", "json") => Some(Self::Asked),
             ("e" | "t", "lock") => Some(Self::Lock(stem.to_owned())),
             (_, "new") => Some(Self::HalfWritten),
             _ => None,

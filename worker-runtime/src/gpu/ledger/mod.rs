@@ -14,7 +14,7 @@ mod ticket;
 mod transition;
 
 pub use self::boot_time::BootTime;
-pub use self::entry::{BackendId, BackendKind, Class, Entry, EntryId, Owner, State, Work};
+pub use self::entry::{Asked, BackendId, BackendKind, Class, Entry, EntryId, Owner, State, Work};
 pub use self::files::{BackendNote, Ledger, LedgerError, Locked, Page};
 pub use self::held::Held;
 pub use self::place::default_place;

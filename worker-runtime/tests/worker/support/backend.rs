@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use shared::failure::Failure;
+use shared::ids::ProfileName;
 use shared::job::{JobKind, Outcome};
 use shared::profile::{Profile, ResourceRequest};
 use shared::protocol::RunAttempt;
 use tokio::sync::{mpsc, oneshot, watch};
-use worker_runtime::backend::{AttemptContext, Backend, NotReady};
+use worker_runtime::backend::{AttemptContext, Backend, BackendId, NotReady, OnCard};
 
 use super::within;
 
@@ -21,6 +22,8 @@ pub(crate) struct ScriptedBackend {
     profiles: Vec<Profile>,
     calls: mpsc::UnboundedSender<Call>,
     ready: watch::Receiver<Result<(), NotReady>>,
+    on_card: OnCard,
+    unloads: mpsc::UnboundedSender<Option<ProfileName>>,
 }
 
 /// The test's end of it.
@@ -28,6 +31,7 @@ pub(crate) struct ScriptedBackend {
 pub(crate) struct Script {
     calls: mpsc::UnboundedReceiver<Call>,
     ready: watch::Sender<Result<(), NotReady>>,
+    unloads: mpsc::UnboundedReceiver<Option<ProfileName>>,
 }
 
 /// One run that began.
@@ -55,12 +59,32 @@ pub(crate) fn scripted() -> (ScriptedBackend, Script) {
 pub(crate) fn scripted_for(profiles: Vec<Profile>) -> (ScriptedBackend, Script) {
     let (sender, calls) = mpsc::unbounded_channel();
     let (ready, is_ready) = watch::channel(Ok(()));
+    let (unload, unloads) = mpsc::unbounded_channel();
     let backend = ScriptedBackend {
         profiles,
         calls: sender,
         ready: is_ready,
+        on_card: OnCard::default(),
+        unloads: unload,
     };
-    (backend, Script { calls, ready })
+    let script = Script {
+        calls,
+        ready,
+        unloads,
+    };
+    (backend, script)
+}
+
+impl ScriptedBackend {
+    /// The same, with a server of that name and process.
+    pub(crate) fn serving(self, id: &str, pid: u32) -> Self {
+        let on_card = OnCard {
+            id: Some(BackendId(id.to_owned())),
+            pids: vec![pid],
+            ..OnCard::default()
+        };
+        Self { on_card, ..self }
+    }
 }
 
 /// A profile that needs no device.
@@ -77,6 +101,13 @@ impl Script {
     /// The next run that begins.
     pub(crate) async fn call(&mut self) -> Call {
         within(self.calls.recv(), "a run to begin").await.unwrap()
+    }
+
+    /// The next word to unload: that model, or everything.
+    pub(crate) async fn unload(&mut self) -> Option<ProfileName> {
+        within(self.unloads.recv(), "a word to unload")
+            .await
+            .unwrap()
     }
 
     /// From now on the backend lacks that, or nothing.
@@ -134,6 +165,15 @@ impl Backend for ScriptedBackend {
 
     fn profiles(&self) -> Vec<Profile> {
         self.profiles.clone()
+    }
+
+    fn on_card(&self) -> OnCard {
+        self.on_card.clone()
+    }
+
+    async fn unload(&self, profile: Option<&ProfileName>) -> Result<(), String> {
+        self.unloads.send(profile.cloned()).unwrap();
+        Ok(())
     }
 
     async fn prepare(&self) -> Result<(), NotReady> {

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker_runtime::WorkerError;
 use worker_runtime::backend::Backend;
-use worker_runtime::settings::WorkerConfig;
+use worker_runtime::settings::{DeviceChoice, WorkerConfig};
 
 use self::backend::PROFILE;
 use self::broker::CuttableBroker;
@@ -78,7 +78,9 @@ impl Stage {
         let dir = TempDir::new().unwrap();
         let broker = Arc::new(CuttableBroker::new(Arc::new(EmbeddedBroker::new())));
         let artifacts = ArtifactStore::open_folder(&dir.path().join("artifacts")).unwrap();
-        let config = WorkerConfig::new("studio-3".parse().unwrap(), dir.path().join("worker"));
+        let mut config = WorkerConfig::new("studio-3".parse().unwrap(), dir.path().join("worker"));
+        // Whatever this machine has.
+        config.gpu.device = DeviceChoice::None;
         Self {
             reports: broker.read_quietly(&Queue::Reports).await,
             broker,

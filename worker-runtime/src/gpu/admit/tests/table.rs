@@ -124,7 +124,7 @@ fn a_browser_makes_a_warm_scene_wait_and_is_named() {
     assert_eq!(short.foreign.len(), 1);
     assert_eq!(
         it.verdict().to_string(),
-        "needs 4.0 GiB, 2.3 GiB free; firefox (pid 4242) holds 3.0 GiB"
+        "needs 4.0 GiB, 2.3 GiB free: 1.7 GiB short; firefox (pid 4242) holds 3.0 GiB"
     );
 }
 
@@ -137,7 +137,7 @@ fn the_answer_names_need_free_promise_and_foreign_process_in_one_line() {
     assert_eq!(
         it.verdict().to_string(),
         "needs 22.0 GiB, 13.3 GiB free, 8.0 GiB promised to job \
-         00000000-0000-0000-0000-00000000002a; python (pid 4711) holds 10.0 GiB"
+         00000000-0000-0000-0000-00000000002a: 16.7 GiB short; python (pid 4711) holds 10.0 GiB"
     );
 }
 
@@ -232,6 +232,9 @@ fn an_unwell_card_is_given_nothing() {
         "the card should be given nothing new: too hot"
     );
     it.device.reading.as_mut().unwrap().health = Health::Down("lost".to_owned());
+    assert_eq!(reason(&it), Waits::Down("lost".to_owned()));
+    // Of a card that cannot be read there are no figures, and that is not what is wrong with it.
+    it.device.reading.as_mut().unwrap().total = ByteSize::ZERO;
     assert_eq!(reason(&it), Waits::Down("lost".to_owned()));
 }
 

@@ -1,0 +1,239 @@
+//! From a delivery to its room on the card.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::byte_size::ByteSize;
+use shared::failure::chain;
+use shared::fields;
+use shared::job::JobKind;
+use shared::profile::DeviceMemory;
+use shared::protocol::RunAttempt;
+use tokio::time::{Instant, sleep};
+
+use super::card::backend_id;
+use super::evict::make_room;
+use super::room::About;
+use super::told::split;
+use super::{Became, Card, Room, Shut, lock};
+use crate::gpu::admit::{Need, Verdict, Waits};
+use crate::gpu::footprint::{Extent, Start};
+use crate::gpu::gate::{Answer, Reservation, Turn};
+use crate::gpu::ledger::{Aging, BackendId, BootTime, Class, LedgerError, Precedence, State, Work};
+use crate::offers::Offer;
+use crate::worker::Worker;
+
+/// A queue is open only while its work would be admitted: what does not fit then is a race, and passes soon or not at all. The
+/// job before it has settled by then, even where nothing tells what its backend holds.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a delivery may go on.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// It may; with its room, if it needs one.
+    In(Option<Box<Room>>),
+    /// Somebody was faster. It is to be handed back.
+    Full(String),
+    /// The worker goes away.
+    GoingAway,
+}
+
+/// Has the gate decide about that attempt, if it needs the card.
+pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered {
+    let kind = attempt.payload.kind();
+    let Some(place) = worker.place_of(kind, &attempt.profile) else {
+        return Entered::In(None);
+    };
+    let offer = &worker.offers[place];
+    let Some(declared) = offer.profile.needs.device else {
+        return Entered::In(None);
+    };
+    // A result that is there already needs no memory to be reported, and work that goes on here will not begin again.
+    let (job, take) = (attempt.job, attempt.take);
+    let is_done = worker.journal.success_of(job, take).is_some();
+    if is_done || worker.runs.at_work_on(job, take).is_some() {
+        return Entered::In(None);
+    }
+    let Some(card) = worker.admission.card() else {
+        return Entered::Full("there is no card".to_owned());
+    };
+    let extent = Extent::of(&attempt.payload);
+    let need = {
+        let (card, profile) = (Arc::clone(&card), offer.profile.clone());
+        tokio::task::spawn_blocking(move || card.need(&profile, extent)).await
+    };
+    let need = need.unwrap_or(Need::Unknown);
+    lock(&worker.admission.needs).insert(place, need);
+    let memory = match need {
+        Need::Device { memory, .. } => memory,
+        // The gate says so.
+        Need::Unknown | Need::Host { .. } => declared,
+    };
+    let work = work(worker, offer, memory, attempt);
+    let backend = work.backend.clone();
+    let entered = match decide(worker, &card, card.gate.turn(work, need), place).await {
+        Decided::Reserved(reservation) => {
+            let about = About {
+                keeps: memory.load,
+                key: card.key(&offer.profile, extent),
+                ..about(worker, &card, offer, backend).await
+            };
+            let room = Room::new(&card, reservation, about);
+            lock(&worker.admission.watched).push(room.watched());
+            Entered::In(Some(Box::new(room)))
+        }
+        Decided::Full(reason) => Entered::Full(reason),
+        Decided::GoingAway => Entered::GoingAway,
+    };
+    let became = match &entered {
+        Entered::Full(reason) => Some(Became::HandedBack(reason.clone())),
+        Entered::In(_) => Some(Became::Admitted),
+        Entered::GoingAway => None,
+    };
+    lock(&worker.admission.became).extend(became.map(|it| (place, it)));
+    if let Entered::Full(reason) = &entered {
+        // Before the delivery is settled: the job must not come back to this worker at once.
+        worker.set(|now| now.gate[place] = Some(Shut::for_now(reason.clone())));
+    }
+    worker.admission.look_now();
+    entered
+}
+
+/// What the gate says in the end.
+enum Decided {
+    Reserved(Reservation),
+    Full(String),
+    GoingAway,
+}
+
+/// How things stand on the card when a job of that offer is admitted to it.
+async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: BackendId) -> About {
+    let gate = Arc::clone(&card.gate);
+    let page = tokio::task::spawn_blocking(move || gate.page()).await;
+    let entries = page.ok().and_then(Result::ok).unwrap_or_default().entries;
+    let loaded: Vec<_> = entries
+        .iter()
+        .map(|booked| &booked.entry)
+        .filter(|entry| matches!(entry.state, State::Resident { .. }))
+        .filter(|entry| entry.work.backend == backend)
+        .map(|entry| &entry.work.profile)
+        .collect();
+    let start = match loaded.is_empty() {
+        true => Start::Empty,
+        false if loaded.contains(&&offer.profile.name) => Start::Warm,
+        false => Start::Other,
+    };
+    let last = worker.admission.last();
+    About {
+        keeps: ByteSize::ZERO,
+        key: None,
+        start,
+        free: card.sight.free(),
+        foreign: last.and_then(|survey| split(&survey, &backend).1),
+        backend,
+    }
+}
+
+async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: usize) -> Decided {
+    let mut since = Instant::now();
+    loop {
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = turn.ask();
+            (turn, answer)
+        });
+        let answer: Result<Answer, LedgerError>;
+        (turn, answer) = match asked.await {
+            Ok(asked) => asked,
+            Err(error) => return Decided::Full(format!("the gate has failed: {error}")),
+        };
+        match answer {
+            Ok(Answer::Reserved(reservation)) => {
+                return Decided::Reserved(reservation);
+            }
+            Ok(Answer::Evict {
+                victims,
+                target_free,
+                why,
+            }) => {
+                tracing::info!({ fields::REASON } = why, "asks others to leave");
+                let reached;
+                (turn, reached) = make_room(worker, card, turn, victims, target_free).await;
+                tracing::info!(reached, "others were asked to leave");
+                if !reached {
+                    lock(&worker.admission.became).push((place, Became::NoRoom));
+                }
+                since = Instant::now();
+            }
+            Ok(Answer::Wait(reason)) if !may_pass(&reason) || since.elapsed() >= PATIENCE => {
+                return Decided::Full(reason.to_string());
+            }
+            Ok(Answer::Wait(_)) => {}
+            Ok(Answer::Never(verdict)) => return Decided::Full(verdict.to_string()),
+            Err(error) => return Decided::Full(chain(&error)),
+        }
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = worker.draining() => {}
+        }
+        if worker.conditions.borrow().draining {
+            return Decided::GoingAway;
+        }
+    }
+}
+
+/// Whether a moment may change it.
+fn may_pass(reason: &Waits) -> bool {
+    !matches!(reason, Waits::NeedUnknown | Waits::ReclaimFailed(_))
+}
+
+/// Which sort of work that kind of job is.
+pub(super) fn class_of(kind: JobKind) -> Class {
+    match kind {
+        JobKind::Story => Class::Story,
+        JobKind::Keyframe | JobKind::Scene | JobKind::Assembly => Class::Video,
+    }
+}
+
+fn work(worker: &Worker, offer: &Offer, memory: DeviceMemory, attempt: &RunAttempt) -> Work {
+    let backend = worker.backends[offer.backend].as_ref();
+    let class = class_of(offer.profile.kind);
+    Work {
+        job: attempt.job,
+        take: attempt.take,
+        attempt: attempt.attempt,
+        backend: backend_id(backend, &worker.me.worker),
+        kind: backend.on_card().kind,
+        profile: attempt.profile.clone(),
+        class,
+        // The turn works it out.
+        precedence: Precedence::of(class, BootTime::default(), Aging::default()),
+        memory,
+        ram: offer.profile.needs.ram,
+        pinned: false,
+        reload: reload(class),
+        limit: attempt.time_limit,
+    }
+}
+
+/// How long a model takes to load, where nothing was measured.
+fn reload(class: Class) -> Duration {
+    Duration::from_secs(match class {
+        Class::Story => 10,
+        Class::Video => 45,
+    })
+}
+
+/// The reason why a queue is shut, or that it is open: a job of it would be admitted, or would be once others of ours have
+/// left.
+pub(super) fn shut_by(verdict: &Verdict) -> Option<Shut> {
+    match verdict {
+        Verdict::Admit { .. } | Verdict::EvictFirst { .. } => None,
+        Verdict::Wait { reason } => Some(Shut::for_now(reason.to_string())),
+        Verdict::Never { reason } => Some(Shut {
+            never: true,
+            reason: reason.to_string(),
+        }),
+    }
+}

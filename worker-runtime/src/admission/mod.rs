@@ -1,0 +1,130 @@
+//! Work for a card: whether its queue is open, whether a job of it may begin, and what becomes of what it was promised.
+//!
+//! A worker whose backends need a card finds it (`card`), looks at it and at its host's books each second (`watch`), and
+//! shuts the queues of what would not be admitted. A delivery of such work asks the gate before it asks the coordinator
+//! (`enter`), has others leave if it must (`evict`), and what it was promised is its `room`. What is known of the card is
+//! `told`. Work that needs no card has none of this.
+
+mod card;
+mod debounce;
+mod enter;
+mod evict;
+mod room;
+mod sight;
+mod told;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use shared::protocol::{Device, Resident};
+use tokio::sync::{Notify, watch as channel};
+
+pub(crate) use self::card::Card;
+pub(crate) use self::enter::{Entered, enter};
+use self::room::Watched;
+pub(crate) use self::room::{How, Left, Room};
+pub(crate) use self::watch::watch;
+use crate::gpu::admit::Need;
+use crate::gpu::gate::Survey;
+use crate::gpu::ledger::BackendId;
+use crate::offers::Offer;
+
+/// What one worker knows of the card that its work needs.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    card: channel::Sender<Option<Arc<Card>>>,
+    /// How things stood at the last look.
+    last: Mutex<Option<Arc<Survey>>>,
+    /// Something has changed that is worth a look now.
+    look: Notify,
+    /// Jobs that are to be told what is seen of them.
+    watched: Mutex<Vec<Weak<Mutex<Watched>>>>,
+    /// What the last job of an offer needed, by the place of the offer: the next one will need about the same.
+    needs: Mutex<BTreeMap<usize, Need>>,
+    /// What became of deliveries since the last look, with the places of their offers.
+    became: Mutex<Vec<(usize, Became)>>,
+}
+
+/// Why work on the card is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shut {
+    /// No time will change it.
+    pub(crate) never: bool,
+    /// The reason, with the numbers, for a person.
+    pub(crate) reason: String,
+}
+
+/// What became of a delivery at the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Became {
+    Admitted,
+    /// Its queue rests for a while.
+    HandedBack(String),
+    /// Others were asked to leave for it, and gave too little back.
+    NoRoom,
+}
+
+impl Shut {
+    fn for_now(reason: impl Into<String>) -> Self {
+        Self {
+            never: false,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new() -> Self {
+        Self {
+            card: channel::Sender::new(None),
+            last: Mutex::default(),
+            look: Notify::new(),
+            watched: Mutex::default(),
+            needs: Mutex::default(),
+            became: Mutex::default(),
+        }
+    }
+
+    /// The card, once it was found.
+    pub(crate) fn card(&self) -> Option<Arc<Card>> {
+        self.card.borrow().clone()
+    }
+
+    /// How things stood at the last look.
+    fn last(&self) -> Option<Arc<Survey>> {
+        lock(&self.last).clone()
+    }
+
+    /// The card as the coordinator is told of it, and the models of this worker that are on it.
+    pub(crate) fn told(&self) -> (Vec<Device>, Vec<Resident>) {
+        match (self.card(), self.last()) {
+            (Some(card), Some(survey)) => {
+                let ours = |id: &BackendId| card.sight.backends().iter().any(|(own, _)| own == id);
+                (
+                    vec![told::device(&card.device, &survey)],
+                    told::residents(&card.device, &survey, ours),
+                )
+            }
+            _ => (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// Something has changed.
+    pub(crate) fn look_now(&self) {
+        self.look.notify_one();
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().expect("nothing panics while it holds this lock")
+}
+
+/// The state of offers that need a card, before anything is known of it.
+pub(crate) fn at_first(offers: &[Offer]) -> Vec<Option<Shut>> {
+    let needs = |offer: &Offer| {
+        offer.profile.needs.device?;
+        Some(Shut::for_now("the card is being looked at"))
+    };
+    offers.iter().map(needs).collect()
+}

@@ -1,0 +1,167 @@
+//! What the gate sees: the card by its sampler, the host, and what this worker's backends say of themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use shared::byte_size::ByteSize;
+use tokio::runtime::Handle;
+
+use super::lock;
+use crate::backend::Backend;
+use crate::gpu::admit;
+use crate::gpu::gate::{Seen, Sight};
+use crate::gpu::ledger::BackendId;
+use crate::gpu::probe::host::HostProbe;
+use crate::gpu::probe::sampler::{Sample, Sampler};
+use crate::gpu::reading::{DeviceReading, HostReading};
+
+/// A decision waits no longer for a reading.
+const DEADLINE: Duration = Duration::from_millis(500);
+/// Free memory that has moved by no more than this tells that the same processes hold the same.
+const STILL: ByteSize = ByteSize::mib(16);
+/// After this long, who holds what is asked anew though nothing moves.
+const HOLDERS_KEEP: Duration = Duration::from_secs(30);
+/// The host is read again after this long.
+const HOST_KEEPS: Duration = Duration::from_millis(500);
+
+/// What the gate of one worker sees.
+pub(super) struct CardSight {
+    sampler: Sampler,
+    backends: Vec<(BackendId, Arc<dyn Backend>)>,
+    runtime: Handle,
+    host: Mutex<(HostProbe, Option<(HostReading, Instant)>)>,
+    /// The last reading with who holds what, and when it was asked for.
+    full: Mutex<Option<(DeviceReading, Instant)>>,
+}
+
+impl CardSight {
+    /// # Errors
+    /// If the host cannot be read.
+    pub(super) fn new(
+        sampler: Sampler,
+        backends: Vec<(BackendId, Arc<dyn Backend>)>,
+        runtime: Handle,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            sampler,
+            backends,
+            runtime,
+            host: Mutex::new((HostProbe::new()?, None)),
+            full: Mutex::default(),
+        })
+    }
+
+    /// The latest sample of the card's memory, to be watched.
+    pub(super) fn samples(&self) -> tokio::sync::watch::Receiver<Option<Sample>> {
+        self.sampler.latest()
+    }
+
+    /// What is free, if that was read lately.
+    pub(super) fn free(&self) -> Option<ByteSize> {
+        let sample = self.sampler.latest().borrow().clone()?;
+        let memory = sample.memory.ok()?;
+        (sample.asked_at.elapsed() < DEADLINE).then_some(memory.free)
+    }
+
+    /// The backends and what they are called.
+    pub(super) fn backends(&self) -> &[(BackendId, Arc<dyn Backend>)] {
+        &self.backends
+    }
+
+    fn read(&self) -> Option<DeviceReading> {
+        let began = Instant::now();
+        // Only a server that holds memory must be on the list.
+        let pids = self
+            .backends
+            .iter()
+            .filter(|(_, backend)| !backend.residents().is_empty())
+            .flat_map(|(_, backend)| backend.on_card().pids);
+        let reading = self.sampler.reading(pids.collect(), DEADLINE);
+        let reading = self.runtime.block_on(reading);
+        let mut full = lock(&self.full);
+        match reading {
+            Some(reading) => {
+                *full = Some((reading.clone(), began));
+                Some(reading)
+            }
+            // The last one, with its age: it tells why nothing is admitted.
+            None => full.as_ref().map(|(last, at)| DeviceReading {
+                age: last.age.max(at.elapsed()),
+                ..last.clone()
+            }),
+        }
+    }
+
+    /// The last reading, with the memory as it was sampled since, if it tells the same.
+    fn refreshed(&self) -> Option<DeviceReading> {
+        let (last, at) = lock(&self.full).clone()?;
+        let sample = self.sampler.latest().borrow().clone()?;
+        let memory = sample.memory.ok()?;
+        let moved = memory.free.as_bytes().abs_diff(last.free.as_bytes());
+        let serves = moved <= STILL.as_bytes() && at.elapsed() < HOLDERS_KEEP;
+        serves.then(|| DeviceReading {
+            total: memory.total,
+            reserved: memory.reserved,
+            used: memory.used,
+            free: memory.free,
+            age: sample.asked_at.elapsed(),
+            ..last
+        })
+    }
+
+    fn host(&self) -> HostReading {
+        let mut host = lock(&self.host);
+        let (probe, last) = &mut *host;
+        match last {
+            Some((reading, at)) if at.elapsed() < HOST_KEEPS => HostReading {
+                age: reading.age + at.elapsed(),
+                ..reading.clone()
+            },
+            _ => {
+                let reading = probe.read();
+                *last = Some((reading.clone(), Instant::now()));
+                reading
+            }
+        }
+    }
+
+    fn seen(&self, device: Option<DeviceReading>) -> Seen {
+        let backends = self.backends.iter().map(|(id, backend)| {
+            let on_card = backend.on_card();
+            admit::Backend {
+                id: id.clone(),
+                kind: on_card.kind,
+                pids: on_card.pids,
+                live: true,
+                reported: on_card.reported,
+                residue: on_card.residue,
+            }
+        });
+        Seen {
+            device,
+            host: Some(self.host()),
+            backends: backends.collect(),
+            ram_held: BTreeMap::new(),
+        }
+    }
+}
+
+impl Sight for CardSight {
+    fn look(&self) -> Seen {
+        self.seen(self.read())
+    }
+
+    fn glance(&self) -> Seen {
+        self.seen(self.refreshed().or_else(|| self.read()))
+    }
+}
+
+impl fmt::Debug for CardSight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CardSight")
+            .field("backends", &self.backends)
+            .finish_non_exhaustive()
+    }
+}

@@ -279,12 +279,21 @@ mod outages {
             }
         };
         let put_aside = until("what cannot be read to be put aside", RESTART, async || {
-            let queues = server.ctl(&["list_queues", "name", "messages"]).await;
+            let queues = server
+                .ctl(&[
+                    "list_queues",
+                    "name",
+                    "messages",
+                    "messages_ready",
+                    "messages_unacknowledged",
+                    "consumers",
+                ])
+                .await;
             let queues = queues.unwrap();
             let holds = |name, count| {
                 queues
                     .lines()
-                    .any(|line| line.split_whitespace().eq([name, count]))
+                    .any(|line| line.split_whitespace().take(2).eq([name, count]))
             };
             let done =
                 holds("callsheet.submissions.rejected", "1") && holds("callsheet.submissions", "0");

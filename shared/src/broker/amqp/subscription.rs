@@ -80,10 +80,10 @@ async fn try_subscribe(
         .await?;
     Ok(AmqpSubscription {
         consumer,
-        gone: session.gone.clone(),
         ends_at: careful_until,
         reader: Arc::new(Reader {
             session: Arc::downgrade(session),
+            gone: session.gone.clone(),
             prefetch,
             channel: Mutex::new(Some(channel)),
             unsettled: AtomicUsize::new(0),
@@ -120,6 +120,8 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
 #[derive(Debug)]
 struct Reader {
     session: Weak<Session>,
+    /// Fires with the end of the session. What begins while the connection is being lost may not be told of that by lapin.
+    gone: CancellationToken,
     prefetch: u16,
     /// `None` once the subscription has been dropped: then nothing can be settled any more.
     channel: Mutex<Option<Channel>>,
@@ -186,8 +188,6 @@ impl Drop for Reader {
 #[derive(Debug)]
 pub(super) struct AmqpSubscription {
     consumer: Consumer,
-    /// A consumer that began while its connection was being lost may not be told of the loss.
-    gone: CancellationToken,
     /// When it is to be opened anew, to be read faster.
     ends_at: Option<Instant>,
     reader: Arc<Reader>,
@@ -231,7 +231,7 @@ impl Subscription for AmqpSubscription {
         let item = tokio::select! {
             biased;
             item = self.consumer.next() => item,
-            () = self.gone.cancelled() => None,
+            () = self.reader.gone.cancelled() => None,
             () = is_over => None,
         };
         self.hand_over(item)
@@ -280,9 +280,14 @@ struct AmqpSettle {
 }
 
 impl Reader {
-    /// What lapin answered when it was told to settle so many deliveries.
-    fn settled(&self, answer: &lapin::Result<bool>, count: usize) -> bool {
-        let is_settled = matches!(answer, Ok(true));
+    /// Tells lapin to settle so many deliveries, and says whether that was done.
+    async fn settled(
+        &self,
+        count: usize,
+        settle: impl Future<Output = lapin::Result<bool>>,
+    ) -> bool {
+        let answer = self.gone.run_until_cancelled(settle).await;
+        let is_settled = matches!(answer, Some(Ok(true)));
         if is_settled {
             self.unsettled.fetch_sub(count, Ordering::Relaxed);
         }
@@ -306,7 +311,7 @@ impl Settle for AmqpSettle {
             let options = BasicAckOptions {
                 multiple: count > 1,
             };
-            are_settled &= reader.settled(&by.ack(options).await, count);
+            are_settled &= reader.settled(count, by.ack(options)).await;
         }
         are_settled && reader.is_open()
     }
@@ -320,7 +325,6 @@ impl Settle for AmqpSettle {
             requeue: true,
             multiple: false,
         };
-        let answer = self.acker.nack(options).await;
-        self.reader.settled(&answer, 1)
+        self.reader.settled(1, self.acker.nack(options)).await
     }
 }

@@ -1,6 +1,8 @@
 //! Writes stories. One backend is built in: `outline`, by rule and with nothing installed.
 
 pub mod outline;
+pub mod provider;
+pub mod schema;
 pub mod settings;
 
 use std::sync::Arc;

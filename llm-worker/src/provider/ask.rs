@@ -1,6 +1,6 @@
 //! What a model is asked.
 
-use serde_json::Value;
+use crate::schema::Schema;
 
 /// One request to a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +9,8 @@ pub struct Ask {
     pub system: String,
     /// What was said so far; the last turn is the user's.
     pub turns: Vec<Turn>,
+    /// A word for what is asked; servers want one with a schema.
+    pub name: &'static str,
     /// What the answer must look like.
     pub schema: Schema,
     /// Most tokens of the answer. Always sent: without it some servers write until the context is full.
@@ -35,13 +37,4 @@ impl Turn {
             Self::User(text) | Self::Model(text) => text,
         }
     }
-}
-
-/// A JSON Schema with its name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Schema {
-    /// A word for it; servers want one.
-    pub name: &'static str,
-    /// The schema.
-    pub json: Value,
 }

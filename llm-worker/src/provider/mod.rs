@@ -16,7 +16,7 @@ mod reply;
 mod server;
 
 pub use self::answer::{Answer, Finish, Heard};
-pub use self::ask::{Ask, Schema, Turn};
+pub use self::ask::{Ask, Turn};
 pub use self::error::{ProviderError, Quota};
 pub use self::framing::Framing;
 pub use self::gemini::Gemini;

@@ -1,11 +1,13 @@
 //! Ollama, by its own API: the one that takes a context length and refuses what does not fit it.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::error::speaks_of_memory;
-use super::openai::listed;
+use super::openai::{listed, messages};
 use super::reply::shown;
-use super::{Ask, Call, Finish, Framing, Heard, Provider, ProviderError, Reply, Turn};
+use super::{Ask, Call, Finish, Framing, Heard, Provider, ProviderError, Reply};
+use crate::schema::Schema;
 
 /// A model at Ollama.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,26 @@ pub struct Ollama {
     pub model: String,
     /// Length of the context. The same in every request: another one loads the model anew.
     pub context: u32,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Value>,
+    stream: bool,
+    format: &'a Schema,
+    // Without these two a prompt that is too long is cut in silence.
+    truncate: bool,
+    shift: bool,
+    options: Options,
+}
+
+#[derive(Serialize)]
+struct Options {
+    num_ctx: u32,
+    num_predict: u32,
+    temperature: f64,
+    seed: u32,
 }
 
 impl Provider for Ollama {
@@ -30,30 +52,21 @@ impl Provider for Ollama {
     }
 
     fn chat(&self, ask: &Ask) -> Call {
-        let mut messages = vec![json!({"role": "system", "content": ask.system})];
-        messages.extend(ask.turns.iter().map(|turn| {
-            let role = match turn {
-                Turn::User(_) => "user",
-                Turn::Model(_) => "assistant",
-            };
-            json!({"role": role, "content": turn.text()})
-        }));
-        // Without the two `false` a prompt that is too long is cut in silence.
-        let body = json!({
-            "model": self.model,
-            "messages": messages,
-            "stream": true,
-            "format": ask.schema.json,
-            "truncate": false,
-            "shift": false,
-            "options": {
-                "num_ctx": self.context,
-                "num_predict": ask.max_tokens,
-                "temperature": ask.temperature,
-                "seed": ask.seed,
+        let body = Body {
+            model: &self.model,
+            messages: messages(ask),
+            stream: true,
+            format: &ask.schema,
+            truncate: false,
+            shift: false,
+            options: Options {
+                num_ctx: self.context,
+                num_predict: ask.max_tokens,
+                temperature: ask.temperature,
+                seed: ask.seed,
             },
-        });
-        Call::post("/api/chat", body)
+        };
+        Call::post("/api/chat", &body)
     }
 
     fn read(&self, piece: &str, heard: &mut Heard) -> Result<(), ProviderError> {

@@ -1,16 +1,57 @@
 //! Servers that speak OpenAI's chat completions: llama-server, LM Studio, vLLM, llama-swap.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::error::speaks_of_memory;
 use super::reply::shown;
 use super::{Ask, Call, Finish, Framing, Heard, Provider, ProviderError, Reply, Turn};
+use crate::schema::Schema;
 
 /// A model on such a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenAi {
     /// The model's name there.
     pub model: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Value>,
+    stream: bool,
+    max_tokens: u32,
+    temperature: f64,
+    seed: u32,
+    response_format: Format<'a>,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    json_schema: JsonSchema<'a>,
+}
+
+/// The schema belongs inside this: beside it, it is ignored without a word.
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'static str,
+    strict: bool,
+    schema: &'a Schema,
+}
+
+/// The conversation, as this API and Ollama's want it.
+pub(super) fn messages(ask: &Ask) -> Vec<Value> {
+    let system = json!({"role": "system", "content": ask.system});
+    let turns = ask.turns.iter().map(|turn| {
+        let role = match turn {
+            Turn::User(_) => "user",
+            Turn::Model(_) => "assistant",
+        };
+        json!({"role": role, "content": turn.text()})
+    });
+    std::iter::once(system).chain(turns).collect()
 }
 
 /// The probes, in this order.
@@ -35,28 +76,23 @@ impl Provider for OpenAi {
     }
 
     fn chat(&self, ask: &Ask) -> Call {
-        let mut messages = vec![json!({"role": "system", "content": ask.system})];
-        messages.extend(ask.turns.iter().map(|turn| {
-            let role = match turn {
-                Turn::User(_) => "user",
-                Turn::Model(_) => "assistant",
-            };
-            json!({"role": role, "content": turn.text()})
-        }));
-        // The schema belongs inside `json_schema`: beside it, it is ignored without a word.
-        let body = json!({
-            "model": self.model,
-            "messages": messages,
-            "stream": true,
-            "max_tokens": ask.max_tokens,
-            "temperature": ask.temperature,
-            "seed": ask.seed,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": ask.schema.name, "strict": true, "schema": ask.schema.json},
+        let body = Body {
+            model: &self.model,
+            messages: messages(ask),
+            stream: true,
+            max_tokens: ask.max_tokens,
+            temperature: ask.temperature,
+            seed: ask.seed,
+            response_format: Format {
+                kind: "json_schema",
+                json_schema: JsonSchema {
+                    name: ask.name,
+                    strict: true,
+                    schema: &ask.schema,
+                },
             },
-        });
-        Call::post("/v1/chat/completions", body)
+        };
+        Call::post("/v1/chat/completions", &body)
     }
 
     fn read(&self, piece: &str, heard: &mut Heard) -> Result<(), ProviderError> {

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// Longest piece of a server's text that is shown to people, in characters.
 const SHOWN_MAX: usize = 240;
 
 /// A request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The path with its query, from the server's root.
     pub path: String,
     /// The JSON that is posted; nothing for a `GET`.
-    pub body: Option<Value>,
+    pub body: Option<String>,
 }
 
 impl Call {
@@ -26,10 +27,11 @@ impl Call {
     }
 
     /// A `POST`.
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
+    pub fn post(path: impl Into<String>, body: &impl Serialize) -> Self {
+        let body = serde_json::to_string(body);
         Self {
             path: path.into(),
-            body: Some(body),
+            body: Some(body.expect("texts, numbers and lists can be written as JSON")),
         }
     }
 }

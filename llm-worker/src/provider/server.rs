@@ -126,7 +126,10 @@ impl Server {
         let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), call.path);
         let mut request = match &call.body {
             None => self.http.get(url),
-            Some(body) => self.http.post(url).json(body),
+            Some(body) => {
+                let post = self.http.post(url).header(CONTENT_TYPE, "application/json");
+                post.body(body.clone())
+            }
         };
         if let Some(key) = key {
             request = self.with_key(request, key)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use llm_worker::provider::{Answer, Ask, Key, Limit, ProviderError, Schema, Server, Turn};
-use serde_json::json;
+use llm_worker::provider::{Answer, Ask, Key, Limit, ProviderError, Server, Turn};
+use llm_worker::schema::Schema;
 use shared::settings::Secret;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +17,8 @@ pub(crate) fn ask() -> Ask {
         turns: vec![Turn::User(
             "A lighthouse keeper befriends a storm".to_owned(),
         )],
-        schema: Schema {
-            name: "film",
-            json: json!({
-                "type": "object", "additionalProperties": false, "required": ["title"],
-                "properties": {"title": {"type": "string", "maxLength": 40}},
-            }),
-        },
+        name: "film",
+        schema: Schema::Object(vec![("title", Schema::text(40))]),
         max_tokens: 100,
         temperature: 0.7,
         seed: 7,

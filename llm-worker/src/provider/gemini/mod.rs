@@ -2,16 +2,41 @@
 
 mod refusal;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::reply::shown;
 use super::{Ask, Call, Finish, Framing, Heard, Provider, ProviderError, Reply, Turn};
+use crate::schema::Schema;
 
 /// A model of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gemini {
     /// The model's name. Names are retired within a year or two.
     pub model: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "systemInstruction")]
+    system: Value,
+    contents: Vec<Value>,
+    #[serde(rename = "generationConfig")]
+    config: Config<'a>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    #[serde(rename = "responseMimeType")]
+    mime_type: &'static str,
+    #[serde(rename = "responseJsonSchema")]
+    schema: &'a Schema,
+    #[serde(rename = "maxOutputTokens")]
+    max_tokens: u32,
+    temperature: f64,
+    seed: u32,
+    #[serde(rename = "thinkingConfig")]
+    thinking: Value,
 }
 
 impl Provider for Gemini {
@@ -44,24 +69,24 @@ impl Provider for Gemini {
                 json!({"role": role, "parts": [{"text": turn.text()}]})
             })
             .collect();
-        // Thinking counts against the limit, so there is little of it, and room for it.
-        let body = json!({
-            "systemInstruction": {"parts": [{"text": ask.system}]},
-            "contents": contents,
-            "generationConfig": {
-                "responseMimeType": "application/json",
-                "responseJsonSchema": ask.schema.json,
-                "maxOutputTokens": ask.max_tokens + THINKING,
-                "temperature": ask.temperature,
-                "seed": ask.seed,
-                "thinkingConfig": {"thinkingLevel": "low"},
+        let body = Body {
+            system: json!({"parts": [{"text": ask.system}]}),
+            contents,
+            config: Config {
+                mime_type: "application/json",
+                schema: &ask.schema,
+                // Thinking counts against the limit, so there is little of it, and room for it.
+                max_tokens: ask.max_tokens + THINKING,
+                temperature: ask.temperature,
+                seed: ask.seed,
+                thinking: json!({"thinkingLevel": "low"}),
             },
-        });
+        };
         let path = format!(
             "/v1beta/models/{}:streamGenerateContent?alt=sse",
             self.model
         );
-        Call::post(path, body)
+        Call::post(path, &body)
     }
 
     fn read(&self, piece: &str, heard: &mut Heard) -> Result<(), ProviderError> {

@@ -1,9 +1,11 @@
 //! Writes stories. One backend is built in: `outline`, by rule and with nothing installed.
 
 pub mod outline;
+mod prompts;
 pub mod provider;
 pub mod schema;
 pub mod settings;
+pub mod writing;
 
 use std::sync::Arc;
 

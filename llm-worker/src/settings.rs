@@ -1,5 +1,9 @@
 //! What can be set about the story worker. `config.default.toml` describes each with its default.
 
+mod llm;
+
+pub use self::llm::{LlmSettings, ModelSettings, ProviderKind};
+
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
@@ -16,6 +20,9 @@ pub struct Settings {
     pub log: LogSettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
+    /// Section `[llm]`.
+    #[serde(default)]
+    pub llm: LlmSettings,
 }
 
 impl shared::settings::Settings for Settings {
@@ -24,6 +31,7 @@ impl shared::settings::Settings for Settings {
             self.broker.mistakes(),
             self.log.mistakes(),
             self.worker.mistakes(),
+            self.llm.mistakes(),
         ]
         .concat()
     }

@@ -20,7 +20,7 @@ use shared::story::Story;
 use worker_runtime::backend::{AttemptContext, Backend, NotReady};
 
 /// The name of the backend and of its one profile.
-const NAME: &str = "outline";
+pub(crate) const NAME: &str = "outline";
 
 /// Writes stories by rule.
 #[derive(Debug, Clone, Copy, Default)]

@@ -139,6 +139,21 @@ impl ProviderError {
         }
     }
 
+    /// How long to wait until the same question may be answered; nothing if waiting does not help. `usual` is for servers that
+    /// do not say.
+    pub fn passes_after(&self, usual: Duration) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. }
+            | Self::Quota {
+                quota: Quota::PerMinute,
+                retry_after,
+                ..
+            } => Some(retry_after.unwrap_or(usual)),
+            Self::Loading(_) => Some(usual),
+            _ => None,
+        }
+    }
+
     /// The failed attempt, said of the server of that name.
     pub fn failure(&self, who: &str) -> Failure {
         let text = shared::failure::chain(self);

@@ -24,6 +24,7 @@ pub use self::key::Key;
 pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::reply::{Call, Reply};
+pub(crate) use self::server::is_loopback;
 pub use self::server::{Limit, Server, SetUpError};
 
 use std::fmt;

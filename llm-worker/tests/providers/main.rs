@@ -7,3 +7,4 @@ mod kinds;
 mod suite;
 mod support;
 mod traps;
+mod writer;

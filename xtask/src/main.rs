@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 mod cold_build;
+mod conformance;
 mod platform;
 
 const HELP: &str = "\
@@ -24,6 +25,9 @@ Usage: cargo xtask TASK
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
   gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
                           `cargo xtask gpu-check --help` lists ARGS
+  conformance llm [KIND URL MODEL [KEY-FILE]]
+                          hold the story worker against a real language model server: llama.cpp's, got from PyPI and
+                          given a model that babbles, or your own of the KIND openai, ollama or gemini
   docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Some("check") => check(),
         Some("bench") => bench(rest),
         Some("gpu-check") => gpu_check(rest),
+        Some("conformance") => conformance::conformance(&rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {
             println!("{HELP}");

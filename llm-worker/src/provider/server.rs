@@ -58,6 +58,8 @@ impl Server {
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            // A server may close a connection that was kept just when it is used again. A new one costs nothing beside an answer.
+            .pool_max_idle_per_host(0)
             // A key goes to the server that it was given for, and nowhere else.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));

@@ -20,10 +20,6 @@ pub(super) fn of_shots(before: &[Shot], new: &[Shot]) -> Vec<String> {
             let earlier = earlier + 1;
             found.push(format!("scene {number} shows the same as scene {earlier}"));
         }
-        let names: HashSet<&String> = shot.characters.iter().collect();
-        if names.len() < shot.characters.len() {
-            found.push(format!("scene {number} names a character twice"));
-        }
     }
     found
 }

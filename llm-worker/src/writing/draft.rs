@@ -160,6 +160,7 @@ impl Draft {
             return Err(vec!["nothing was asked".to_owned()]);
         };
         let Shots { scenes } = judge::read(text, &asked.schema)?;
+        let scenes: Vec<Shot> = scenes.into_iter().map(Shot::tidy).collect();
         ok(checks::of_shots(&self.shots, &scenes))?;
         self.shots.extend(scenes);
         Ok(())

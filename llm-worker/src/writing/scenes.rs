@@ -30,6 +30,20 @@ pub(super) struct Shot {
     pub(super) camera: Camera,
 }
 
+impl Shot {
+    /// Each character once: models like to name them twice, and mean no more by it.
+    pub(super) fn tidy(mut self) -> Self {
+        let mut named = Vec::new();
+        for name in self.characters {
+            if !named.contains(&name) {
+                named.push(name);
+            }
+        }
+        self.characters = named;
+        self
+    }
+}
+
 pub(super) fn schema(bible: &Bible, count: u32) -> Schema {
     let names = |all: &[super::bible::Named]| {
         Schema::Choice(all.iter().map(|one| one.name.clone()).collect())

@@ -4,6 +4,7 @@
 
 mod double;
 mod kinds;
+mod real;
 mod suite;
 mod support;
 mod traps;

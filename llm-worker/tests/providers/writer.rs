@@ -20,7 +20,7 @@ use worker_runtime::backend::{AttemptContext, Backend as _, Progress, Step};
 use crate::double::{Act, Double, KEY, MODEL};
 use crate::kinds::{Kind, event};
 
-fn model(kind: Kind, url: &str) -> ModelSettings {
+pub(crate) fn model(kind: Kind, url: &str) -> ModelSettings {
     ModelSettings {
         profile: "teller".parse().unwrap(),
         provider: match kind {
@@ -51,7 +51,7 @@ fn writer(kind: Kind, double: &Double) -> Arc<Writer> {
     Arc::new(Writer::new(&settings(), &model(kind, &double.url)).unwrap())
 }
 
-fn payload() -> StoryPayload {
+pub(crate) fn payload() -> StoryPayload {
     StoryPayload {
         premise: Some("A lighthouse keeper befriends a storm".to_owned()),
         script: None,
@@ -62,7 +62,7 @@ fn payload() -> StoryPayload {
     }
 }
 
-fn attempt(payload: StoryPayload) -> RunAttempt {
+pub(crate) fn attempt(payload: StoryPayload) -> RunAttempt {
     RunAttempt {
         film: FilmId::generate(),
         job: JobId::generate(),
@@ -76,14 +76,14 @@ fn attempt(payload: StoryPayload) -> RunAttempt {
 }
 
 /// A context with its progress, and the folder that it lives in.
-struct Stage {
-    context: AttemptContext,
+pub(crate) struct Stage {
+    pub(crate) context: AttemptContext,
     steps: tokio::sync::watch::Receiver<Step>,
     _folder: tempfile::TempDir,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = ArtifactStore::open_folder(folder.path()).unwrap();
         let mut context = AttemptContext::detached(artifacts, folder.path().to_owned());

@@ -125,6 +125,12 @@ impl Double {
         self.inner.asked.lock().unwrap().clone()
     }
 
+    /// Forgets what it was asked for.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn forget(&self) {
+        self.inner.asked.lock().unwrap().clear();
+    }
+
     /// Waits until so many clients have hung up in mid-stream.
     pub(crate) async fn hung_up(&self, count: usize) {
         let mut seen = self.inner.hung_up.subscribe();

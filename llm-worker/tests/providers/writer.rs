@@ -464,3 +464,45 @@ async fn a_profile_says_what_its_model_holds_on_this_host() {
         None
     );
 }
+
+/// Memory of this process, in KiB.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "measures: run it alone, with --ignored"]
+async fn five_hundred_stories_cost_less_than_fifty_milliseconds_each_and_no_memory() {
+    let double = Double::start(Kind::Ollama).await;
+    let writer = writer(Kind::Ollama, &double);
+    let stage = Stage::new();
+    let mut after_hundred = 0;
+    let begin = Instant::now();
+    for number in 0..500 {
+        double.then(say(&bible())).then(say(&scenes()));
+        writer
+            .run(&attempt(payload()), &stage.context)
+            .await
+            .unwrap();
+        // What the double remembers is not the worker's.
+        double.forget();
+        if number == 99 {
+            after_hundred = resident();
+        }
+    }
+    let each = begin.elapsed() / 500;
+    let grown = resident().saturating_sub(after_hundred);
+    println!(
+        "{each:?} a story, the double's share included; {grown} KiB more after 500 than after 100"
+    );
+    assert!(each < Duration::from_millis(50), "{each:?}");
+    assert!(grown < 1_024, "{grown} KiB");
+}

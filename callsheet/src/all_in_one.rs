@@ -10,6 +10,7 @@ use coordinator::{AnotherCoordinator, Running, StartError};
 use shared::artifacts::{ArtifactError, ArtifactStore};
 use shared::broker::SharedBroker;
 use shared::broker::embedded::EmbeddedBroker;
+use shared::profile::Profile;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use video_worker::VideoSettings;
@@ -82,7 +83,11 @@ impl AllInOne {
         let video = VideoSettings {
             ffmpeg: settings.ffmpeg.clone(),
         };
-        let backends = [llm_worker::backends(), video_worker::backends(&video)].concat();
+        let backends = [
+            llm_worker::backends(&settings.llm),
+            video_worker::backends(&video),
+        ]
+        .concat();
         let name = WORKER
             .parse()
             .expect("the name consists of lower-case letters and hyphens");
@@ -114,9 +119,13 @@ impl AllInOne {
         url_of(self.coordinator.address)
     }
 
-    /// What the backends need and do not find, with what to do.
-    pub(crate) fn missing(&self) -> impl Future<Output = Result<(), NotReady>> + use<> {
-        let backends = self.backends.clone();
+    /// What the backends need and do not find, with what to do. Only those count that do something that is wanted.
+    pub(crate) fn missing(
+        &self,
+        is_wanted: &dyn Fn(&Profile) -> bool,
+    ) -> impl Future<Output = Result<(), NotReady>> + use<> {
+        let mut backends = self.backends.clone();
+        backends.retain(|backend| backend.profiles().iter().any(is_wanted));
         async move {
             let checks = backends.iter().map(|backend| backend.prepare());
             futures::future::try_join_all(checks).await.map(drop)

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use coordinator::settings::CoordinatorSettings;
+use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{LogSettings, SettingsError};
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) gpu: GpuSettings,
     /// Section `[log]`.
     pub(crate) log: LogSettings,
+    /// Section `[llm]`, for a worker in this process.
+    pub(crate) llm: LlmSettings,
 }
 
 /// Section `[client]`: where the coordinator is that commands speak to.
@@ -42,6 +45,7 @@ impl shared::settings::Settings for Settings {
             self.log.mistakes(),
             self.coordinator.mistakes(),
             self.ffmpeg.mistakes(),
+            self.llm.mistakes(),
         ]
         .concat()
     }
@@ -79,6 +83,7 @@ fn defaults() -> String {
         coordinator::DEFAULT_SETTINGS,
         video_worker::DEFAULT_SETTINGS,
         DEFAULTS,
+        llm_worker::LLM_DEFAULT_SETTINGS,
     ]
     .join("\n")
 }

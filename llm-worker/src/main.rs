@@ -9,13 +9,16 @@ use worker_runtime::program::{WorkerArguments, WorkerParts};
 
 /// Writes the stories of films: takes story jobs from RabbitMQ and reports back over it.
 ///
-/// Profiles: `outline`, a story by rule, with no model and no GPU. Told to stop (Ctrl-C, SIGTERM), it takes nothing new,
-/// finishes or hands back what it has, and ends.
+/// Profiles: `outline`, a story by rule, with no model and no GPU; and one for each model in the settings. Told to stop
+/// (Ctrl-C, SIGTERM), it takes nothing new, finishes or hands back what it has, and ends.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 struct Arguments {
     #[command(flatten)]
     worker: WorkerArguments,
+    /// Take stories without asking first whether the model's server is there and has the model
+    #[arg(long)]
+    skip_llm_health_check: bool,
 }
 
 const AFTER: &str = "Example:
@@ -28,13 +31,15 @@ const PROGRAM: Program = Program {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    arguments
-        .worker
-        .run(PROGRAM, |settings: Settings| WorkerParts {
+    let skip_health_check = arguments.skip_llm_health_check;
+    arguments.worker.run(PROGRAM, |mut settings: Settings| {
+        settings.llm.skip_health_check |= skip_health_check;
+        WorkerParts {
+            backends: llm_worker::backends(&settings.llm),
             broker: settings.broker,
             artifacts: settings.artifacts,
             log: settings.log,
             worker: settings.worker.on(settings.gpu),
-            backends: llm_worker::backends(),
-        })
+        }
+    })
 }

@@ -1,5 +1,9 @@
 //! What can be set about the story worker. `config.default.toml` describes each with its default.
 
+mod llm;
+
+pub use self::llm::{LlmSettings, ModelSettings, ProviderKind};
+
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
@@ -18,6 +22,9 @@ pub struct Settings {
     pub worker: WorkerConfig,
     /// Section `[gpu]`.
     pub gpu: GpuSettings,
+    /// Section `[llm]`.
+    #[serde(default)]
+    pub llm: LlmSettings,
 }
 
 impl shared::settings::Settings for Settings {
@@ -26,6 +33,7 @@ impl shared::settings::Settings for Settings {
             self.broker.mistakes(),
             self.log.mistakes(),
             self.worker.mistakes(),
+            self.llm.mistakes(),
         ]
         .concat()
     }

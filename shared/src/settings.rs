@@ -24,7 +24,7 @@ pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 8] = [
+pub const SECTIONS: [&str; 9] = [
     "broker",
     "artifacts",
     "log",
@@ -33,10 +33,11 @@ pub const SECTIONS: [&str; 8] = [
     "gpu",
     "ffmpeg",
     "client",
+    "llm",
 ];
 
 /// Settings that can also be given as the name of a file that holds them: `broker.url` by `broker.url_file`.
-const SECRETS: [&str; 1] = ["broker.url"];
+const SECRETS: [&str; 2] = ["broker.url", "llm.gemini_key"];
 
 /// Defaults of the sections that several programs share.
 pub(crate) const SHARED_DEFAULTS: &str = include_str!("settings/defaults.toml");

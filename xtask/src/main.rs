@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 mod cold_build;
+mod conformance;
 mod platform;
 
 const HELP: &str = "\
@@ -26,6 +27,9 @@ Usage: cargo xtask TASK
                           `cargo xtask gpu-check --help` lists ARGS
   gate-race [ARGS]        worker processes race for one simulated card and are killed meanwhile: with the gate, and with
                           a naive one; `cargo xtask gate-race --help` lists ARGS
+  conformance llm [KIND URL MODEL [KEY-FILE]]
+                          hold the story worker against a real language model server: llama.cpp's, got from PyPI and
+                          given a model that babbles, or your own of the KIND openai, ollama or gemini
   docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Some("bench") => bench(rest),
         Some("gpu-check") => gpu_check(rest),
         Some("gate-race") => gate_race(rest),
+        Some("conformance") => conformance::conformance(&rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {
             println!("{HELP}");

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::api::FilmStatus;
 use shared::film::FilmRequest;
-use shared::ids::{FilmId, MessageId};
+use shared::ids::{FilmId, MessageId, ProfileName};
+use shared::job::JobKind;
 use shared::shutdown::shutdown_on_signals;
 use tokio_util::sync::CancellationToken;
 
@@ -131,21 +132,44 @@ impl Shoot {
     ) -> Result<Ending, CommandError> {
         let mut all = AllInOne::start(&context.settings).await?;
         let made = match Client::new(&all.url()) {
-            Ok(client) => self.unless_broken(&client, &mut all, stop).await,
+            Ok(client) => {
+                let story = self.story_profile(context);
+                self.unless_broken(&client, &mut all, story.as_ref(), stop)
+                    .await
+            }
             Err(error) => Err(error.into()),
         };
         all.shutdown().await;
         made
     }
 
+    /// What the story is written with; not known of a film that was begun before.
+    fn story_profile(&self, context: &Context) -> Option<ProfileName> {
+        let Order::New(request) = &self.order else {
+            return None;
+        };
+        let usual = || {
+            context
+                .settings
+                .coordinator
+                .profiles
+                .of(JobKind::Story)
+                .clone()
+        };
+        Some(request.profiles.story.clone().unwrap_or_else(usual))
+    }
+
     async fn unless_broken(
         &mut self,
         client: &Client,
         all: &mut AllInOne,
+        story: Option<&ProfileName>,
         stop: CancellationToken,
     ) -> Result<Ending, CommandError> {
-        // What is missing is looked for while the film begins: a film must not wait for what will not come.
-        let missing = all.missing();
+        // What is missing is looked for while the film begins: a film must not wait for what will not come. A model that
+        // another film would be written with may be absent.
+        let missing =
+            all.missing(&|profile| profile.kind != JobKind::Story || Some(&profile.name) == story);
         let missing = async {
             match missing.await {
                 Err(missing) => missing,

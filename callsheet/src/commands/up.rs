@@ -26,7 +26,7 @@ impl Up {
         let stop = shutdown_on_signals();
         let mut all = AllInOne::start(&context.settings).await?;
         term::say(&format!("callsheet is up at {}", all.url()));
-        if let Err(missing) = all.missing().await {
+        if let Err(missing) = all.missing(&|_| true).await {
             // It is looked for again and again, so it can be installed while this runs.
             term::complain(&format!("not everything can be made yet: {missing}"));
         }

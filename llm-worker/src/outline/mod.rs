@@ -16,14 +16,11 @@ use shared::ids::ProfileName;
 use shared::job::{JobKind, Outcome, Payload, Product, StoryPayload};
 use shared::profile::{Profile, ResourceRequest};
 use shared::protocol::RunAttempt;
-use shared::story::{Camera, Story};
+use shared::story::Story;
 use worker_runtime::backend::{AttemptContext, Backend, NotReady};
 
 /// The name of the backend and of its one profile.
-const NAME: &str = "outline";
-
-/// What no picture should show, unless a script says otherwise.
-const NEGATIVE_PROMPT: &str = "text, captions, watermark, logo, signature, frame, deformed hands, extra limbs, duplicate figures, blur, low resolution";
+pub(crate) const NAME: &str = "outline";
 
 /// Writes stories by rule.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,19 +99,6 @@ pub fn story(payload: &StoryPayload) -> Result<Story, Failure> {
         seconds: payload.seconds,
         seed: payload.seed,
     }))
-}
-
-/// A camera move as prompts say it.
-const fn camera_phrase(camera: Camera) -> &'static str {
-    match camera {
-        Camera::Static => "locked camera",
-        Camera::PushIn => "slow push in",
-        Camera::PullOut => "slow pull out",
-        Camera::PanLeft => "slow pan to the left",
-        Camera::PanRight => "slow pan to the right",
-        Camera::TiltUp => "slow tilt up",
-        Camera::TiltDown => "slow tilt down",
-    }
 }
 
 #[cfg(test)]

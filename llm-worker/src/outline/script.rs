@@ -6,9 +6,10 @@ use shared::script::{Script, ScriptScene, TEXT_MAX};
 use shared::story::{Scene, Story};
 
 use super::draws::Draws;
+use super::moods;
 use super::phrase::capitalised;
 use super::premise::{Premise, clip};
-use super::{NEGATIVE_PROMPT, camera_phrase, moods};
+use crate::prompts::{NEGATIVE_PROMPT, camera_phrase};
 
 /// Longest title that is made from an action, in characters.
 const TITLE_MADE_MAX: usize = 40;

@@ -4,10 +4,11 @@ use shared::story::{Camera, Character, Scene, Story};
 
 use super::beats::{self, Beat};
 use super::draws::Draws;
+use super::moods;
 use super::phrase::{Noun, capitalised, fill, title_case, with_article};
 use super::premise::{Premise, clip};
 use super::worlds::{self, World};
-use super::{NEGATIVE_PROMPT, camera_phrase, moods};
+use crate::prompts::{NEGATIVE_PROMPT, camera_phrase};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,248 @@
+//! The backend that writes stories with a language model: asks what [`Draft`] says, and hands it the answers.
+
+mod pause;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::failure::{Failure, FailureKind};
+use shared::ids::ProfileName;
+use shared::job::{JobKind, Outcome, Payload, Product, StoryPayload};
+use shared::profile::{Profile, ResourceRequest};
+use shared::protocol::RunAttempt;
+use shared::story::Story;
+use tokio::time::{Instant, sleep, sleep_until};
+use worker_runtime::backend::{AttemptContext, Backend, NotReady};
+
+use self::pause::Pause;
+use crate::outline;
+use crate::provider::{Answer, Ask, Limit, ProviderError, Server, SetUpError};
+use crate::settings::{LlmSettings, ModelSettings};
+use crate::writing::{Draft, Next, Order, Said};
+
+/// Pause between two looks at a server that still loads its model.
+const LOADING_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a busy server is asked again, if it does not say when.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// How often one question is put off because a server is busy or a minute's quota is used up.
+const PATIENCE: u32 = 5;
+
+/// Writes stories with one model.
+#[derive(Debug)]
+pub struct Writer {
+    profile: ProfileName,
+    needs: ResourceRequest,
+    server: Server,
+    context: u32,
+    temperature: f64,
+    timeout: Duration,
+    checks: bool,
+    pause: Pause,
+}
+
+impl Writer {
+    /// The writer with that model.
+    ///
+    /// # Errors
+    /// If its server's URL is none.
+    pub fn new(settings: &LlmSettings, model: &ModelSettings) -> Result<Self, SetUpError> {
+        let key = settings.key_of(model);
+        Ok(Self {
+            profile: model.profile.clone(),
+            needs: model.needs(),
+            server: model.server(key)?,
+            context: model.context,
+            temperature: model.temperature,
+            timeout: model.timeout,
+            checks: !settings.skip_health_check,
+            pause: Pause::default(),
+        })
+    }
+
+    /// The server in a word, with its place.
+    fn who(&self) -> String {
+        let url = self.server.url().as_str().trim_end_matches('/');
+        format!("{} at {url}", self.server.provider().name())
+    }
+
+    fn failure(&self, error: &ProviderError) -> Failure {
+        error.failure(&self.who())
+    }
+
+    async fn write(
+        &self,
+        payload: &StoryPayload,
+        context: &AttemptContext,
+        deadline: Instant,
+    ) -> Result<Story, Failure> {
+        let mut draft = Draft::new(self.order(payload)?);
+        if self.checks {
+            self.wait_until_loaded(context, deadline).await?;
+        }
+        loop {
+            let ask = match draft.next()? {
+                Next::Done(story) => return Ok(*story),
+                Next::Ask(ask) => ask,
+            };
+            let (phase, written) = (draft.phase(), draft.written());
+            let told = |tokens| {
+                let phase = format!("{phase}, {tokens} tokens");
+                context.progress.tell(&phase, written, payload.scenes);
+            };
+            told(0);
+            let said = match self.patiently(&ask, context, deadline, &told).await {
+                Ok(answer) => Said::Whole(answer.text),
+                Err(ProviderError::Cut { .. }) => Said::Cut,
+                Err(error) => {
+                    self.pause.after(&error, Instant::now());
+                    return Err(self.failure(&error));
+                }
+            };
+            draft.answer(said)?;
+        }
+    }
+
+    fn order(&self, payload: &StoryPayload) -> Result<Order, Failure> {
+        let premise = payload.premise.as_deref().unwrap_or_default();
+        let problem = match payload.scenes {
+            _ if premise.trim().is_empty() => {
+                "the job has neither a premise nor a script".to_owned()
+            }
+            scenes if !shared::film::SCENES.contains(&scenes) => {
+                format!("a story of {scenes} scenes cannot be written; 3 to 24 can")
+            }
+            scenes => {
+                return Ok(Order {
+                    premise: premise.to_owned(),
+                    title: payload.title.clone(),
+                    scenes,
+                    seconds: payload.seconds,
+                    seed: payload.seed,
+                    context: self.context,
+                    temperature: self.temperature,
+                });
+            }
+        };
+        Err(Failure::new(FailureKind::Permanent, problem))
+    }
+
+    /// A server that loads is waited for; any other trouble ends the attempt before anything is paid.
+    async fn wait_until_loaded(
+        &self,
+        context: &AttemptContext,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        loop {
+            let checked = tokio::select! {
+                () = context.cancelled.cancelled() => Err(ProviderError::Cancelled),
+                checked = self.server.check() => checked,
+            };
+            let error = match checked {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if !matches!(error, ProviderError::Loading(_))
+                || Instant::now() + LOADING_PAUSE > deadline
+            {
+                return Err(self.failure(&error));
+            }
+            context.progress.tell("waiting for the model to load", 0, 0);
+            self.rest(LOADING_PAUSE, context).await?;
+        }
+    }
+
+    /// Asks, and asks again when the server says that it was only the wrong moment.
+    async fn patiently(
+        &self,
+        ask: &Ask,
+        context: &AttemptContext,
+        deadline: Instant,
+        told: &(impl Fn(u32) + Sync),
+    ) -> Result<Answer, ProviderError> {
+        let mut tries = 0;
+        loop {
+            let limit = Limit {
+                deadline: deadline.min(Instant::now() + self.timeout),
+                cancelled: context.cancelled.clone(),
+            };
+            let error = match self
+                .server
+                .ask(ask, &limit, &mut |tokens| told(tokens))
+                .await
+            {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            let Some(pause) = error.passes_after(BUSY_PAUSE).filter(|_| tries < PATIENCE) else {
+                return Err(error);
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            context.progress.tell(&format!("waiting: {error}"), 0, 0);
+            tokio::select! {
+                () = context.cancelled.cancelled() => return Err(ProviderError::Cancelled),
+                () = sleep_until(Instant::now() + pause) => {}
+            }
+        }
+    }
+
+    async fn rest(&self, pause: Duration, context: &AttemptContext) -> Result<(), Failure> {
+        tokio::select! {
+            () = context.cancelled.cancelled() => Err(self.failure(&ProviderError::Cancelled)),
+            () = sleep(pause) => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Writer {
+    fn name(&self) -> &'static str {
+        self.server.provider().name()
+    }
+
+    fn profiles(&self) -> Vec<Profile> {
+        vec![Profile {
+            name: self.profile.clone(),
+            kind: JobKind::Story,
+            backend: self.name().to_owned(),
+            needs: self.needs,
+        }]
+    }
+
+    async fn prepare(&self) -> Result<(), NotReady> {
+        if let Some(reason) = self.pause.reason(Instant::now()) {
+            return Err(NotReady(format!("{}: {reason}", self.who())));
+        }
+        if !self.checks {
+            return Ok(());
+        }
+        let checked = self.server.check().await;
+        checked.map_err(|error| NotReady(self.failure(&error).message))
+    }
+
+    async fn run(
+        &self,
+        attempt: &RunAttempt,
+        context: &AttemptContext,
+    ) -> Result<Outcome, Failure> {
+        let Payload::Story(payload) = &attempt.payload else {
+            let problem = format!(
+                "`{}` writes stories and was given a {} job",
+                self.profile,
+                attempt.payload.kind()
+            );
+            return Err(Failure::new(FailureKind::Permanent, problem));
+        };
+        // A script is a story already, and stays word for word as its author wrote it.
+        let story = match &payload.script {
+            Some(_) => outline::story(payload)?,
+            None => {
+                let deadline = Instant::now() + attempt.time_limit;
+                self.write(payload, context, deadline).await?
+            }
+        };
+        Ok(Outcome::from(Product::Story { story }))
+    }
+}

@@ -1,0 +1,308 @@
+//! The same against a real server: llama.cpp's, started here with a model that babbles, or one of the user's own.
+//!
+//! `cargo xtask conformance llm` gets what is needed and runs these; by themselves they are ignored.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use llm_worker::provider::{Key, Limit, ProviderError, Server, Turn};
+use llm_worker::schema::Schema;
+use llm_worker::settings::{LlmSettings, ModelSettings};
+use llm_worker::writer::Writer;
+use shared::failure::FailureKind;
+use shared::job::{Product, StoryPayload};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+use worker_runtime::backend::Backend as _;
+
+use crate::double::MODEL;
+use crate::kinds::Kind;
+use crate::support::{ask, limit};
+use crate::writer::{Stage, attempt, model, payload};
+
+/// A Python that has what `tests/llama-server/requirements.txt` names.
+const PYTHON: &str = "CALLSHEET_TEST_LLAMA_PYTHON";
+/// A server of one's own, as `KIND URL MODEL`.
+const OWN: &str = "CALLSHEET_TEST_LLM";
+/// A file with its key.
+const OWN_KEY: &str = "CALLSHEET_TEST_LLM_KEY_FILE";
+
+/// The server that is tested.
+struct Real {
+    kind: Kind,
+    url: String,
+    model: String,
+    key: Key,
+    child: Option<Child>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Real {
+    async fn start() -> Self {
+        match std::env::var(OWN) {
+            Ok(own) => Self::own(&own),
+            Err(_) => Self::llama().await,
+        }
+    }
+
+    fn own(words: &str) -> Self {
+        let mut words = words.split(' ').map(str::to_owned);
+        let kind = match words.next().as_deref() {
+            Some("openai") => Kind::Vllm,
+            Some("ollama") => Kind::Ollama,
+            Some("gemini") => Kind::Gemini,
+            other => panic!("{OWN} begins with openai, ollama or gemini, not with {other:?}"),
+        };
+        let key = std::env::var_os(OWN_KEY).map(|path| Key::File(PathBuf::from(path)));
+        Self {
+            kind,
+            url: words.next().unwrap(),
+            model: words.next().unwrap(),
+            key: key.unwrap_or_default(),
+            child: None,
+            _folder: None,
+        }
+    }
+
+    async fn llama() -> Self {
+        let python = std::env::var(PYTHON).expect("run these with `cargo xtask conformance llm`");
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/llama-server");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("babble.gguf");
+        let made = Command::new(&python)
+            .arg(scripts.join("make_model.py"))
+            .arg(&file)
+            .status()
+            .await;
+        assert!(made.unwrap().success());
+        let mut child = Command::new(&python)
+            .arg(scripts.join("serve.py"))
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+        let url = first
+            .expect("the server did not start")
+            .unwrap()
+            .expect("the server ended");
+        Self {
+            kind: Kind::LlamaServer,
+            url,
+            model: MODEL.to_owned(),
+            key: Key::None,
+            child: Some(child),
+            _folder: Some(folder),
+        }
+    }
+
+    fn server(&self) -> Server {
+        Server::new(self.kind.provider(&self.model), &self.url, self.key.clone()).unwrap()
+    }
+
+    fn writer(&self) -> Writer {
+        let mut settings = ModelSettings {
+            model: self.model.clone(),
+            ..model(self.kind, &self.url)
+        };
+        if let Key::File(path) = &self.key {
+            settings.key_file = Some(path.clone());
+        }
+        Writer::new(&LlmSettings::default(), &settings).unwrap()
+    }
+}
+
+/// Something long enough to be stopped in the midst of it.
+fn long() -> llm_worker::provider::Ask {
+    let text = Schema::Text {
+        least: 1_500,
+        most: 1_900,
+    };
+    llm_worker::provider::Ask {
+        schema: Schema::Object(vec![("chapters", Schema::list(20, 20, text))]),
+        max_tokens: 6_000,
+        ..ask()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_gives_whole_answers_that_fit_their_schema() {
+    let real = Real::start().await;
+    let server = real.server();
+    server.check().await.unwrap();
+    let mut told = 0;
+    let answer = server
+        .ask(&ask(), &limit(), &mut |tokens| told = tokens)
+        .await
+        .unwrap();
+    let value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!(ask().schema.mistakes(&value), Vec::<String>::new());
+    assert!(told > 0 && told == answer.tokens);
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_tells_a_cut_answer() {
+    let real = Real::start().await;
+    let short = llm_worker::provider::Ask {
+        max_tokens: 20,
+        ..long()
+    };
+    let error = real
+        .server()
+        .ask(&short, &limit(), &mut |_| {})
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ProviderError::Cut { .. }), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_stops_when_we_hang_up() {
+    let real = Real::start().await;
+    let (server, limit) = (real.server(), limit());
+    let cancelled = limit.cancelled.clone();
+    let (begun, mut has_begun) = tokio::sync::watch::channel(0);
+    let task = tokio::spawn(async move {
+        server
+            .ask(&long(), &limit, &mut |tokens| {
+                begun.send_replace(tokens);
+            })
+            .await
+    });
+    tokio::time::timeout(
+        Duration::from_secs(60),
+        has_begun.wait_for(|tokens| *tokens > 5),
+    )
+    .await
+    .expect("no token came")
+    .unwrap();
+    let begin = Instant::now();
+    cancelled.cancel();
+    let error = task.await.unwrap().unwrap_err();
+    assert!(matches!(error, ProviderError::Cancelled), "{error}");
+    assert!(begin.elapsed() < Duration::from_millis(200));
+    if real.child.is_some() {
+        // Its one slot is free again within a second.
+        let slots = format!("{}/slots", real.url);
+        loop {
+            let text = reqwest::get(&slots).await.unwrap().text().await.unwrap();
+            if text.contains(r#""is_processing":false"#) {
+                break;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(1),
+                "it still works: {text}"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_is_given_up_at_the_deadline() {
+    let real = Real::start().await;
+    let soon = Limit {
+        deadline: Instant::now() + Duration::from_millis(100),
+        ..limit()
+    };
+    let error = real
+        .server()
+        .ask(&long(), &soon, &mut |_| {})
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ProviderError::TimedOut), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_without_the_model_is_found_out() {
+    let real = Real::start().await;
+    let server = Server::new(
+        real.kind.provider("no-such-model"),
+        &real.url,
+        real.key.clone(),
+    )
+    .unwrap();
+    let error = server.check().await.unwrap_err();
+    assert!(matches!(error, ProviderError::UnknownModel(_)), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stream() {
+    let mut real = Real::start().await;
+    if real.child.is_none() {
+        return;
+    }
+    let mut huge = ask();
+    huge.turns = vec![Turn::User("a storm ".repeat(20_000))];
+    let server = real.server();
+    let error = server.ask(&huge, &limit(), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, ProviderError::TooLong(_)), "{error}");
+
+    let (begun, mut has_begun) = tokio::sync::watch::channel(0);
+    let task = tokio::spawn(async move {
+        server
+            .ask(&long(), &limit(), &mut |tokens| {
+                begun.send_replace(tokens);
+            })
+            .await
+    });
+    has_begun.wait_for(|tokens| *tokens > 5).await.unwrap();
+    real.child.as_mut().unwrap().kill().await.unwrap();
+    let error = task.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Transient, "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_hundred_stories_are_good_or_fail_with_a_reason() {
+    let real = Real::start().await;
+    let writer = real.writer();
+    // A server of one's own is slow, or costs money.
+    let count: u64 = if real.child.is_some() { 100 } else { 1 };
+    let (mut good, mut failed) = (0, Vec::new());
+    let begin = Instant::now();
+    for seed in 0..count {
+        let stage = Stage::new();
+        let asked = StoryPayload {
+            seed,
+            scenes: 6,
+            ..payload()
+        };
+        match writer.run(&attempt(asked), &stage.context).await {
+            Ok(outcome) => {
+                let Product::Story { story } = outcome.product else {
+                    panic!()
+                };
+                assert_eq!(story.scenes.len(), 6);
+                good += 1;
+            }
+            Err(failure) => {
+                assert_eq!(
+                    failure.kind,
+                    FailureKind::RejectedContent,
+                    "seed {seed}: {failure}"
+                );
+                failed.push(failure.message);
+            }
+        }
+    }
+    println!(
+        "{good} of {count} stories are good, in {:?}",
+        begin.elapsed()
+    );
+    for failure in &failed {
+        println!("failed: {failure}");
+    }
+    assert!(good > 0, "{failed:#?}");
+}

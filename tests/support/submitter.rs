@@ -130,6 +130,8 @@ impl Submitter {
         let mut films = HashMap::new();
         while films.len() < requests.len() {
             match self.answer().await? {
+                // Whoever was killed while it answered has its successor answer once more: that may be long ago.
+                (id, _) if !id.starts_with(&format!("{label}-")) => {}
                 (id, SubmitAnswer::Accepted { film }) => drop(films.insert(id, film)),
                 (id, SubmitAnswer::Mistaken { mistakes }) => {
                     bail!("{id} was refused: {mistakes:?}")

@@ -79,7 +79,7 @@ impl Engine {
         }
     }
 
-    fn probe(&self, number: u64) -> Outgoing {
+    pub(super) fn probe(&self, number: u64) -> Outgoing {
         let probe = ToCoordinator::Probe(Probe {
             number,
             boot: self.shared.boot,

@@ -200,6 +200,10 @@ impl Engine {
             if batch.is_empty() {
                 continue;
             }
+            if self.has_nothing_to_do(&mut writer, &batch).await {
+                batch.clear();
+                continue;
+            }
             let mut after = After::default();
             match self.store(&mut writer, &mut batch, &mut after).await {
                 Ok(()) => {
@@ -226,6 +230,25 @@ impl Engine {
                 "the database was not closed in order"
             );
         }
+    }
+
+    /// Whether these are ticks and nothing is due: an idle coordinator asks one question four times a second, and writes nothing.
+    async fn has_nothing_to_do(&mut self, writer: &mut Writer, batch: &[Input]) -> bool {
+        let is_quiet = self.dispatched.is_empty() && self.refused.len() == 0;
+        if !is_quiet || !batch.iter().all(|input| matches!(input, Input::Tick)) {
+            return false;
+        }
+        let now = Timestamp::now();
+        // A store that fails is told of where it is written.
+        if writer.is_anything_due(now).await.unwrap_or(true) {
+            return false;
+        }
+        let probe = self.shared.live().leases.probe_due(now);
+        if let Some(number) = probe {
+            let probe = self.probe(number);
+            self.send(probe);
+        }
+        true
     }
 
     /// Takes note of what needs no answer and no transaction of its own.

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use shared::ids::StoreId;
+use shared::time::Timestamp;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -143,6 +144,21 @@ impl Writer {
         };
         let connection = self.connection.insert(connection);
         Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Whether a retry is due, or an attempt must still be published. Asked outside a transaction.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn is_anything_due(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(true);
+        };
+        let due = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE status = 'retryable' AND retry_at <= ?) \
+             OR EXISTS (SELECT 1 FROM jobs WHERE dispatch_due = 1)",
+        );
+        Ok(due.bind(now.as_millis()).fetch_one(connection).await?)
     }
 
     /// After a failed transaction: the next one begins on a connection of its own. SQLite has undone the failed one by itself

@@ -174,6 +174,27 @@ async fn the_word_that_an_attempt_is_out_does_not_count_for_a_job_that_was_queue
 }
 
 #[tokio::test]
+async fn something_is_due_while_an_attempt_is_to_be_published_or_a_retry_has_come() {
+    let film = film();
+    let job = queued(&film);
+    let (_folder, mut writer) = store_with(&film, &job).await;
+    assert!(writer.is_anything_due(T0).await.unwrap());
+    let retryable = Job {
+        state: JobState::Retryable { retry_at: T0 },
+        ..job
+    };
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    rows.put_job(&retryable, DispatchMark::NotDue)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let before = Timestamp::from_millis(T0.as_millis() - 1);
+    assert!(!writer.is_anything_due(before).await.unwrap());
+    assert!(writer.is_anything_due(T0).await.unwrap());
+}
+
+#[tokio::test]
 async fn deleting_a_film_deletes_what_belongs_to_it() {
     let film = film();
     let job = queued(&film);

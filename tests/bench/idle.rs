@@ -11,8 +11,6 @@ use crate::statistics::Verdicts;
 const CPU: f64 = 0.01;
 /// At most this much resident memory, in MiB.
 const MEMORY: f64 = 40.0;
-/// Ticks a second in /proc, on every Linux that Rust runs on.
-const TICKS: f64 = 100.0;
 
 pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()> {
     let stage = Stage::set(Cast::Real).await?;
@@ -43,15 +41,16 @@ pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()>
     Ok(())
 }
 
+/// Time on a processor so far, of all threads. The scheduler's own count in nanoseconds: the times in /proc/PID/stat are counted in
+/// whole ticks, and what is woken by a timer for microseconds is there when the tick is counted more often than it runs.
 fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, after_name) = stat.rsplit_once(") ").context("odd /proc/PID/stat")?;
-    let fields: Vec<&str> = after_name.split(' ').collect();
-    let ticks = |index: usize| -> Result<f64> {
-        Ok(fields.get(index).context("short /proc/PID/stat")?.parse()?)
-    };
-    // Fields 14 and 15 of proc(5), counted from the third: time in user mode and in the kernel.
-    Ok((ticks(11)? + ticks(12)?) / TICKS)
+    let mut nanoseconds = 0.0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let told = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        let on_processor = told.split(' ').next().context("odd schedstat")?;
+        nanoseconds += on_processor.parse::<f64>()?;
+    }
+    Ok(nanoseconds / 1e9)
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {

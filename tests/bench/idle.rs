@@ -41,8 +41,8 @@ pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()>
     Ok(())
 }
 
-/// Time on a processor so far, of all threads. The scheduler's own count in nanoseconds: the times in /proc/PID/stat are counted in
-/// whole ticks, and what is woken by a timer for microseconds is there when the tick is counted more often than it runs.
+/// Time on a processor so far, of all threads, by the scheduler's own count in nanoseconds. On a virtual machine it holds what its host
+/// took meanwhile, too: figures of another hour may be several times these.
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let mut nanoseconds = 0.0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {

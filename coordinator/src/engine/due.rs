@@ -31,9 +31,7 @@ impl Engine {
             self.keep_or_undo(rows, after, mark, done, &format!("the retry of job {id}"))
                 .await?;
         }
-        if let Some(number) = self.shared.live().leases.probe_due(now) {
-            after.outgoing.push(self.probe(number));
-        }
+        after.outgoing.extend(self.probe_due(now));
         if *self.shared.is_reader.borrow() {
             self.dispatch_due(rows, after).await?;
         }
@@ -79,16 +77,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn probe(&self, number: u64) -> Outgoing {
+    /// The probe that must go out now, if one must.
+    pub(super) fn probe_due(&self, now: Timestamp) -> Option<Outgoing> {
+        let number = self.shared.live().leases.probe_due(now)?;
         let probe = ToCoordinator::Probe(Probe {
             number,
             boot: self.shared.boot,
         });
-        Outgoing {
+        Some(Outgoing {
             to: Queue::Reports.into(),
             message: effects::transient(self.shared.reader.id(), probe),
             purpose: Purpose::Probe(number),
-        }
+        })
     }
 
     /// A broker that lost its volume, or dead-lettered a message, loses no job.

@@ -243,9 +243,7 @@ impl Engine {
         if writer.is_anything_due(now).await.unwrap_or(true) {
             return false;
         }
-        let probe = self.shared.live().leases.probe_due(now);
-        if let Some(number) = probe {
-            let probe = self.probe(number);
+        if let Some(probe) = self.probe_due(now) {
             self.send(probe);
         }
         true

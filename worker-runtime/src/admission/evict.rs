@@ -33,7 +33,7 @@ pub(super) async fn make_room(
     unload_own(card, &victims).await;
     let mut reached = is_free(worker, card, target).await;
     if !reached && !is_draining(worker) {
-        (turn, _) = ask_again(turn, victims.clone()).await;
+        turn = ask_again(turn, victims.clone()).await;
         unload_own(card, &victims).await;
         reached = is_free(worker, card, target).await;
     }
@@ -51,12 +51,16 @@ pub(super) async fn make_room(
     (turn, reached)
 }
 
-async fn ask_again(turn: Turn, victims: Vec<Victim>) -> (Turn, bool) {
+async fn ask_again(turn: Turn, victims: Vec<Victim>) -> Turn {
     let asked = tokio::task::spawn_blocking(move || {
         let asked = turn.ask_again(&victims);
-        (turn, asked.is_ok())
+        (turn, asked)
     });
-    asked.await.expect("asking does not panic")
+    let (turn, asked) = asked.await.expect("asking does not panic");
+    if let Err(error) = asked {
+        tracing::warn!({ fields::ERROR } = %error, "others could not be asked to leave once more");
+    }
+    turn
 }
 
 /// Waits until so much is free, and says whether it is.

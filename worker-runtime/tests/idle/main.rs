@@ -1,4 +1,5 @@
-//! What a worker costs that has a card and nothing to do. In a process of its own, since its processor time is counted.
+//! What a worker costs that has a card and nothing to do. In a process of its own, since its wakes are counted: what a wake costs
+//! is the machine's affair, and goes up and down by ten times on a virtual one.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
@@ -26,10 +27,8 @@ use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(5);
-/// Ticks a second in /proc, on every Linux that Rust runs on.
-const TICKS: f64 = 100.0;
-/// At most this share of a core.
-const SHARE: f64 = 0.01;
+/// At most this many wakes a second, of all threads; 14 were counted. At 250 µs each, 40 are one hundredth of a core.
+const WAKES: f64 = 40.0;
 
 #[derive(Debug)]
 struct Idle;
@@ -66,7 +65,7 @@ impl Backend for Idle {
 }
 
 #[tokio::test]
-async fn an_idle_worker_with_the_probe_on_uses_at_most_a_hundredth_of_a_core() {
+async fn an_idle_worker_with_the_probe_on_wakes_seldom() {
     let dir = tempfile::tempdir().unwrap();
     // As on a real card: process lists cost milliseconds.
     let lists = Answer::after(Duration::from_millis(2));
@@ -105,20 +104,23 @@ async fn an_idle_worker_with_the_probe_on_uses_at_most_a_hundredth_of_a_core() {
             break;
         }
     }
-    let before = cpu_seconds();
+    let before = wakes();
     sleep(WATCHED).await;
-    let share = (cpu_seconds() - before) / WATCHED.as_secs_f64();
+    let each_second = (wakes() - before) / WATCHED.as_secs_f64();
     stop.cancel();
     worker.await.unwrap().unwrap();
-    assert!(share <= SHARE, "{:.2} % of a core", share * 100.0);
+    assert!(each_second <= WAKES, "{each_second:.0} wakes a second");
 }
 
-/// The processor time of this process so far.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, after_name) = stat.rsplit_once(") ").unwrap();
-    let fields: Vec<&str> = after_name.split(' ').collect();
-    // Fields 14 and 15 of proc(5), counted from the third: time in user mode and in the kernel.
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / TICKS
+/// How often a thread of this process has waited for something so far.
+fn wakes() -> f64 {
+    let mut wakes = 0.0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let told = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        wakes += told.unwrap().trim().parse::<f64>().unwrap();
+    }
+    wakes
 }

@@ -1,4 +1,4 @@
-//! Everything that happens by the clock: ticks, sweeps, hints, retention, and the watch over the broker's link.
+//! What happens at intervals: sweeps, hints, retention, and the watch over the broker's link.
 
 use std::time::Duration;
 
@@ -13,12 +13,9 @@ use crate::effects;
 use crate::engine::{Ask, Input, Shared};
 use crate::store::Rows;
 
-const TICK: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_secs(30);
 const HINT: Duration = Duration::from_secs(3);
 const RETENTION: Duration = Duration::from_secs(3600);
-/// A tick that comes this late means that the machine slept, or that nothing ran for that long.
-const LATE: Duration = Duration::from_secs(5);
 /// How often the first probe of a connection is repeated until it comes back.
 const PROBE: Duration = Duration::from_millis(500);
 
@@ -31,27 +28,16 @@ const PROBE: Duration = Duration::from_millis(500);
 )]
 pub struct AnotherCoordinator(Duration);
 
-/// Sends the engine its ticks, sweeps and hints.
-pub(crate) async fn clock(shared: Shared, engine: mpsc::Sender<Input>) {
+/// Sends the engine its sweeps and hints.
+pub(crate) async fn clock(engine: mpsc::Sender<Input>) {
     let every = |period| {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     };
-    let (mut tick, mut sweep, mut hint) = (every(TICK), every(SWEEP), every(HINT));
-    let mut last = (Instant::now(), Timestamp::now());
+    let (mut sweep, mut hint) = (every(SWEEP), every(HINT));
     loop {
         let input = tokio::select! {
-            _ = tick.tick() => {
-                // The wall clock goes on through a suspend, the other one may not: either being late will do.
-                let now = (Instant::now(), Timestamp::now());
-                if now.0 - last.0 > LATE || now.1.since(last.1) > LATE {
-                    tracing::warn!("no time went by for this process: all leases begin afresh");
-                    shared.live().leases.restart(now.1);
-                }
-                last = now;
-                Input::Tick
-            }
             _ = sweep.tick() => Input::Sweep,
             _ = hint.tick() => Input::Hint,
         };

@@ -10,7 +10,7 @@ use shared::broker::{Address, Message, PublishError, SharedBroker};
 use shared::time::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::engine::Input;
+use crate::engine::{Input, Settling};
 use crate::store::Dispatch;
 
 /// Most publishes under way at once.
@@ -25,7 +25,7 @@ pub(crate) struct Outgoing {
 }
 
 /// What to do when it is out, or is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Purpose {
     /// A job's attempt: tell the engine either way.
     Dispatch(Dispatch),
@@ -33,6 +33,8 @@ pub(crate) enum Purpose {
     Probe(u64),
     /// An answer: if it is lost, it is asked for again.
     Answer,
+    /// An answer to a submission over the broker, which is settled so when the answer is out or nobody is there to hear it.
+    AnswerTo(Settling),
 }
 
 /// Publishes until the channel closes and everything is out or given up.
@@ -40,6 +42,7 @@ pub(crate) async fn run(
     broker: SharedBroker,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     engine: mpsc::WeakSender<Input>,
+    settling: mpsc::UnboundedSender<Settling>,
 ) {
     let mut under_way = FuturesUnordered::new();
     let mut is_open = true;
@@ -52,34 +55,48 @@ pub(crate) async fn run(
                 }
                 None => is_open = false,
             },
-            Some((result, to, purpose)) = under_way.next() => report(&engine, result, &to, purpose).await,
+            Some((result, to, purpose)) = under_way.next() => {
+                report(&engine, &settling, result, &to, purpose).await;
+            }
         }
     }
 }
 
 async fn report(
     engine: &mpsc::WeakSender<Input>,
+    settling: &mpsc::UnboundedSender<Settling>,
     result: Result<(), PublishError>,
     to: &Address,
     purpose: Purpose,
 ) {
-    let input = match (purpose, result) {
-        (Purpose::Dispatch(dispatch), result) => {
+    let input = match purpose {
+        Purpose::Dispatch(dispatch) => {
             if let Err(error) = &result {
                 tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
             }
             let out = result.map(|()| Timestamp::now());
             Input::Dispatched { dispatch, out }
         }
-        (Purpose::Probe(number), Err(_)) => Input::ProbeLost(number),
-        (Purpose::Probe(_) | Purpose::Answer, Ok(())) => return,
-        (Purpose::Answer, Err(error)) => {
-            tracing::debug!(?to, %error, "an answer did not reach its reader");
+        Purpose::Probe(number) => match result {
+            Ok(()) => return,
+            Err(_) => Input::ProbeLost(number),
+        },
+        Purpose::Answer => return answered(to, result),
+        Purpose::AnswerTo(submission) => {
+            answered(to, result);
+            // Whoever settles ends after us.
+            let _ = settling.send(submission);
             return;
         }
     };
     // When the coordinator shuts down, the engine ends first: the store knows what is still due.
     if let Some(engine) = engine.upgrade() {
         let _ = engine.send(input).await;
+    }
+}
+
+fn answered(to: &Address, result: Result<(), PublishError>) {
+    if let Err(error) = result {
+        tracing::debug!(?to, %error, "an answer did not reach its reader");
     }
 }

@@ -124,13 +124,14 @@ pub async fn start(
 
     let last_call = CancellationToken::new();
     let (settling, handed_over) = mpsc::unbounded_channel();
-    let engine = Engine::new(shared.clone(), outgoing, settling);
+    let engine = Engine::new(shared.clone(), outgoing, settling.clone());
     let engine = tokio::spawn(engine.run(writer, engine_inputs, last_call.clone()));
     let settler = tokio::spawn(engine::settle(broker.clone(), handed_over));
     let outbox = tokio::spawn(outbox::run(
         broker.clone(),
         outbox_inputs,
         inputs.downgrade(),
+        settling,
     ));
     let watch = tokio::spawn(maintenance::watch(shared.clone(), broker.clone()));
     intake.spawn(intake::reports::run(
@@ -148,7 +149,7 @@ pub async fn start(
     ));
     intake.spawn(
         stop.clone()
-            .run_until_cancelled_owned(maintenance::clock(shared.clone(), inputs.clone())),
+            .run_until_cancelled_owned(maintenance::clock(inputs.clone())),
     );
     intake.spawn(
         stop.clone()
@@ -228,7 +229,7 @@ impl Running {
         self.intake.wait().await;
         let reader = self.coordinator.reader().clone();
         self.last_call.cancel();
-        for mut task in [self.engine, self.settler, self.outbox] {
+        for mut task in [self.engine, self.outbox, self.settler] {
             // One that has ended before was told by `failed`, and must not be asked twice.
             if !task.is_finished()
                 && let Err(error) = (&mut task).await

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::coordinator::{AskError, SubmissionKey};
@@ -17,6 +18,7 @@ use shared::protocol::{
     AttemptFailed, AttemptProgress, AttemptReleased, AttemptStarted, DenyReason, ReleaseReason,
     RunRef, ToCoordinator, ToWorker, WorkerState,
 };
+use support::held::HeldBroker;
 use support::{Studio, Taken, Worker, request, until, within};
 
 fn status_is(wanted: JobStatus) -> impl Fn(&Happening) -> bool {
@@ -370,18 +372,23 @@ async fn a_film_submitted_twice_under_one_key_is_one_film() {
     running.shutdown().await;
 }
 
+/// A film over the broker, from somebody who listens at `reply_to`, or from nobody.
+fn submission(body: Vec<u8>, id: &str, reply_to: Option<&str>) -> Message {
+    Message {
+        id: id.to_owned(),
+        correlation_id: Some(format!("about {id}")),
+        reply_to: reply_to.map(str::to_owned),
+        ..Message::durable(MessageId::generate(), body)
+    }
+}
+
 #[tokio::test]
 async fn a_submission_over_the_broker_is_answered_and_a_repeat_makes_no_second_film() {
     let studio = Studio::new();
     let running = studio.start().await;
     let mut address = studio.broker.reply_address();
     let body = serde_json::to_vec(&request(3)).unwrap();
-    let submission = |body: Vec<u8>, id: &str| Message {
-        id: id.to_owned(),
-        correlation_id: Some(format!("about {id}")),
-        reply_to: Some(address.name().to_owned()),
-        ..Message::durable(MessageId::generate(), body)
-    };
+    let submission = |body, id| submission(body, id, Some(address.name()));
     let messages = [
         submission(body.clone(), "m1"),
         submission(body.clone(), "m1"),
@@ -434,6 +441,27 @@ async fn a_submission_over_the_broker_is_answered_and_a_repeat_makes_no_second_f
         assert!(header.contains(reason), "{header}");
         delivery.ack().await;
     }
+    running.shutdown().await;
+}
+
+/// Acked before, it would not come again to the next life of a coordinator that is killed, and nobody would answer.
+#[tokio::test]
+async fn a_submission_is_acked_when_its_answer_is_out() {
+    let studio = Studio::new();
+    let held = Arc::new(HeldBroker::new(studio.broker.clone()));
+    let running = studio.start_over(held.clone(), studio.settings()).await;
+    let address = studio.broker.reply_address();
+    let body = serde_json::to_vec(&request(3)).unwrap();
+    for (id, reply_to) in [("asks", Some(address.name())), ("does not", None)] {
+        let message = submission(body.clone(), id, reply_to);
+        let queue = Queue::Submissions.into();
+        studio.broker.publish(&queue, message).await.unwrap();
+    }
+    let log = within("the second's ack", held.log.first(1)).await;
+    assert_eq!(log, ["acked does not"]);
+    held.answers.send_replace(true);
+    let log = within("the first's ack", held.log.first(3)).await;
+    assert_eq!(log[1..], ["answered about asks", "acked asks"]);
     running.shutdown().await;
 }
 

@@ -98,10 +98,9 @@ async fn a_full_disk_is_told_of_and_nothing_accepted_is_lost() -> Result<()> {
         .into_iter()
         .chain([data.clone().into()]);
     let disk = (data.as_path(), MEBIBYTES);
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let server = Server {
         program: Program::start_on_a_small_disk(disk, "callsheet", arguments, folder.path())?,
-        http: reqwest::Client::new(),
+        http: support::http::client(),
     };
     until("the server to be up", Duration::from_secs(30), async || {
         server.base().map(drop)

@@ -9,6 +9,7 @@ use shared::api::{FilmList, FilmView};
 use shared::ids::FilmId;
 use tempfile::TempDir;
 
+use crate::http::client;
 use crate::programs::Program;
 use crate::rabbitmq::RabbitMq;
 use crate::wait::until;
@@ -95,15 +96,13 @@ impl Stage {
         };
         let writer = worker("writer", "llm-worker", STORY)?;
         let painter = worker("painter", "video-worker", PICTURES)?;
-        // Nothing but plain HTTP on the loopback interface is asked, but the client wants to know how it would do TLS.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let stage = Self {
             rabbitmq,
             coordinator,
             writer,
             painter,
             folder,
-            http: reqwest::Client::new(),
+            http: client(),
         };
         stage.ready().await;
         Ok(stage)

@@ -1,6 +1,7 @@
 //! Somebody's AMQP client: submits films and hears the answers by direct reply-to. It uses lapin bare, and nothing of ours.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
@@ -10,8 +11,11 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use shared::api::SubmitAnswer;
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
+use tokio::time::timeout;
 
 const QUEUE: &str = "callsheet.submissions";
+/// Longest wait for the next answer: a coordinator may be killed and start again meanwhile, on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// A connected client.
 #[derive(Debug)]
@@ -90,12 +94,11 @@ impl Submitter {
     /// The next answer: to which message id, and what.
     ///
     /// # Errors
-    /// If the connection breaks or the answer cannot be read.
+    /// If none comes for long, the connection breaks or the answer cannot be read.
     pub async fn answer(&mut self) -> Result<(String, SubmitAnswer)> {
-        let delivery = self
-            .answers
-            .next()
+        let delivery = timeout(ANSWER_LIMIT, self.answers.next())
             .await
+            .context("nobody answers")?
             .context("the connection has ended")??;
         let about = delivery
             .properties

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Longest wait for anything that happens at once on an idle machine.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks again and again until the answer is `Ok`.
+/// Asks again and again until the answer is `Ok`. A question that is not answered in time is given up, too.
 ///
 /// # Panics
 /// If it is not within `limit`; says what it last saw.
@@ -28,14 +28,18 @@ pub async fn until<T, E: fmt::Display>(
     limit: Duration,
     mut ask: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(seen) if Instant::now() >= deadline => {
-                panic!("waited {} s for {what}; last seen: {seen}", limit.as_secs())
+    let mut seen = "no answer".to_owned();
+    let asking = async {
+        loop {
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(other) => seen = other.to_string(),
             }
-            Err(_) => sleep(Duration::from_millis(20)).await,
+            sleep(Duration::from_millis(20)).await;
         }
+    };
+    match timeout(limit, asking).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("waited {} s for {what}; last seen: {seen}", limit.as_secs()),
     }
 }

@@ -131,6 +131,14 @@ impl Leases {
         }
     }
 
+    /// When [`Leases::probe_due`] must be asked again, if nothing happens meanwhile.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        match &self.probe {
+            Some(probe) => Some(probe.again_at),
+            None => self.held.values().map(|lease| lease.until).min(),
+        }
+    }
+
     /// A probe could not be sent; the next question asks for another.
     pub fn probe_lost(&mut self, number: u64) {
         self.probe = self.probe.filter(|probe| probe.number != number);
@@ -181,6 +189,20 @@ mod tests {
             leases.probe_returned(probe),
             [(JobId::from_u128(1), RunId::from_u128(1))]
         );
+    }
+
+    #[test]
+    fn the_next_look_is_due_when_a_lease_ends_or_the_probe_must_go_again() {
+        let mut leases = Leases::new(USUAL);
+        assert_eq!(leases.next_due(), None);
+        leases.begin(run(1, 1), at(0));
+        leases.begin(run(2, 2), at(20));
+        assert_eq!(leases.next_due(), Some(at(180)));
+        let probe = leases.probe_due(at(180)).unwrap();
+        assert_eq!(leases.next_due(), Some(at(360)));
+        leases.probe_lost(probe);
+        leases.end(JobId::from_u128(1));
+        assert_eq!(leases.next_due(), Some(at(200)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::coordinator::Numbered;
 use crate::core::decide::Effect;
 use crate::core::job::Job;
 use crate::core::plan::Film;
-use crate::outbox::Outgoing;
+use crate::outbox::{Outgoing, Purpose};
 use crate::store::{Rows, StoreError};
 
 /// Everything that must wait for the commit. Dropped, nobody is answered, and who asks is told that the store failed.
@@ -29,9 +29,38 @@ pub(super) struct After {
     pub(super) films: HashMap<FilmId, Arc<Film>>,
     pub(super) outgoing: Vec<Outgoing>,
     pub(super) deliveries: Vec<Delivery>,
-    pub(super) parked: Vec<(Queue, Delivery, String)>,
+    /// Deliveries that nobody can use, and why.
+    useless: Vec<(Delivery, String)>,
+    /// Submissions over the broker, and what each is answered.
+    pub(super) submissions: Vec<Submission>,
     pub(super) replies: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) known: Vec<Known>,
+}
+
+/// A submission over the broker. Its fate is sealed once its answer is out: a crash before that has it come again, and the
+/// next life answers.
+pub(super) struct Submission {
+    pub(super) delivery: Delivery,
+    /// If it says where.
+    pub(super) answer: Option<Outgoing>,
+    /// Why it is put aside.
+    pub(super) mistake: Option<String>,
+}
+
+impl Submission {
+    fn carry_out(self, engine: &mut Engine) {
+        let settling = match self.mistake {
+            None => Settling::Ack(vec![self.delivery]),
+            Some(mistake) => Settling::Park(Queue::RejectedSubmissions, self.delivery, mistake),
+        };
+        match self.answer {
+            None => engine.settle(settling),
+            Some(answer) => engine.send(Outgoing {
+                purpose: Purpose::AnswerTo(settling),
+                ..answer
+            }),
+        }
+    }
 }
 
 /// Something that only the living know.
@@ -62,7 +91,7 @@ pub(super) struct Mark {
     dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
     outgoing: usize,
     deliveries: usize,
-    parked: usize,
+    submissions: usize,
     replies: usize,
     known: usize,
 }
@@ -75,7 +104,7 @@ impl After {
             dispatches: self.dispatches.clone(),
             outgoing: self.outgoing.len(),
             deliveries: self.deliveries.len(),
-            parked: self.parked.len(),
+            submissions: self.submissions.len(),
             replies: self.replies.len(),
             known: self.known.len(),
         }
@@ -90,15 +119,13 @@ impl After {
         self.outgoing.truncate(mark.outgoing);
         self.replies.truncate(mark.replies);
         self.known.truncate(mark.known);
-        let parked = self
-            .parked
-            .drain(mark.parked..)
-            .map(|(_, delivery, _)| delivery);
-        let useless: Vec<_> = parked
-            .chain(self.deliveries.drain(mark.deliveries..))
-            .collect();
-        let aside = |delivery| (Queue::Parked, delivery, reason.to_owned());
-        self.parked.extend(useless.into_iter().map(aside));
+        let submitted = self
+            .submissions
+            .drain(mark.submissions..)
+            .map(|submission| submission.delivery);
+        let useless = submitted.chain(self.deliveries.drain(mark.deliveries..));
+        let aside = |delivery| (delivery, reason.to_owned());
+        self.useless.extend(useless.map(aside));
     }
 
     /// That job's attempt must be published.
@@ -184,8 +211,16 @@ impl After {
 
     /// What was to be settled, when nothing of it was stored.
     pub(super) fn into_deliveries(self) -> Vec<Delivery> {
-        let parked = self.parked.into_iter().map(|(_, delivery, _)| delivery);
-        self.deliveries.into_iter().chain(parked).collect()
+        let useless = self.useless.into_iter().map(|(delivery, _)| delivery);
+        let submitted = self
+            .submissions
+            .into_iter()
+            .map(|submission| submission.delivery);
+        self.deliveries
+            .into_iter()
+            .chain(useless)
+            .chain(submitted)
+            .collect()
     }
 
     /// The commit is on disk.
@@ -205,8 +240,11 @@ impl After {
             reply();
         }
         engine.settle(Settling::Ack(self.deliveries));
-        for (aside, delivery, reason) in self.parked {
-            engine.settle(Settling::Park(aside, delivery, reason));
+        for submission in self.submissions {
+            submission.carry_out(engine);
+        }
+        for (delivery, reason) in self.useless {
+            engine.settle(Settling::Park(Queue::Parked, delivery, reason));
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use shared::api::{FilmStatus, Happening, SubmitAnswer};
-use shared::broker::{Delivery, Queue};
+use shared::broker::Delivery;
 use shared::film::{FilmRequest, Mistake, SEED_MAX};
 use shared::ids::{FilmId, JobId};
 use shared::job::JobStatus;
 use shared::protocol::{PauseWorker, ToWorker};
 use shared::time::Timestamp;
 
+use super::after::Submission;
 use super::{After, Ask, Engine, Known};
 use crate::coordinator::{AskError, SubmissionKey, Submitted};
 use crate::core::decide::Event;
@@ -69,7 +70,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A film that came over AMQP. It is answered if it says where, and acked once it is stored.
+    /// A film that came over AMQP. It is answered if it says where.
     pub(super) async fn submission(
         &mut self,
         rows: &mut Rows<'_>,
@@ -79,29 +80,27 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let message = &delivery.message;
         let key = SubmissionKey::Amqp(message.id.clone());
-        let (reply_to, correlation_id) = (message.reply_to.clone(), message.correlation_id.clone());
+        let reply_to = message.reply_to.clone();
+        let correlation_id = message.correlation_id.clone();
         // It is settled whatever becomes of it: so it must be noted first.
-        after.deliveries.push(delivery);
-        let answer = match self.submit(rows, request, Some(&key), after).await? {
-            Ok(submitted) => SubmitAnswer::Accepted {
-                film: submitted.film,
-            },
+        after.submissions.push(Submission {
+            delivery,
+            answer: None,
+            mistake: None,
+        });
+        let submitted = self.submit(rows, request, Some(&key), after).await?;
+        let (answer, mistake) = match submitted {
+            Ok(Submitted { film, .. }) => (SubmitAnswer::Accepted { film }, None),
             Err(error) => {
                 let mistake = Mistake::new("message_id", error.to_string());
-                let refused = after
-                    .deliveries
-                    .pop()
-                    .map(|delivery| (Queue::RejectedSubmissions, delivery, mistake.to_string()));
-                after.parked.extend(refused);
-                SubmitAnswer::Mistaken {
-                    mistakes: vec![mistake],
-                }
+                let reason = mistake.to_string();
+                let mistakes = vec![mistake];
+                (SubmitAnswer::Mistaken { mistakes }, Some(reason))
             }
         };
-        if let Some(to) = reply_to {
-            after
-                .outgoing
-                .push(effects::reply(to, correlation_id, &answer));
+        if let Some(noted) = after.submissions.last_mut() {
+            noted.answer = reply_to.map(|to| effects::reply(to, correlation_id, &answer));
+            noted.mistake = mistake;
         }
         Ok(())
     }

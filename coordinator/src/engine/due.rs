@@ -12,7 +12,7 @@ use super::{After, Engine};
 use crate::core::decide::Event;
 use crate::effects;
 use crate::outbox::{Outgoing, Purpose};
-use crate::store::{Rows, StoreError};
+use crate::store::{Rows, StoreError, Waiting};
 
 /// Most jobs that one tick takes on.
 const AT_ONCE: u32 = 256;
@@ -31,7 +31,6 @@ impl Engine {
             self.keep_or_undo(rows, after, mark, done, &format!("the retry of job {id}"))
                 .await?;
         }
-        after.outgoing.extend(self.probe_due(now));
         if *self.shared.is_reader.borrow() {
             self.dispatch_due(rows, after).await?;
         }
@@ -111,12 +110,17 @@ impl Engine {
         rows: &mut Rows<'_>,
         after: &mut After,
     ) -> Result<(), StoreError> {
-        let now = Timestamp::now();
         let waiting = rows.waiting().await?;
+        self.nothing_waits = waiting.is_empty();
+        after.outgoing.extend(self.hints(waiting));
+        Ok(())
+    }
+
+    /// What all workers are told, if there are any.
+    pub(super) fn hints(&self, waiting: Vec<Waiting>) -> Option<Outgoing> {
+        let now = Timestamp::now();
         let live = self.shared.live();
-        if live.fleet.members().next().is_none() {
-            return Ok(());
-        }
+        live.fleet.members().next()?;
         let backlogs = waiting.into_iter().map(|entry| Backlog {
             workers: u32::try_from(live.fleet.serving(entry.kind, &entry.profile, now).count())
                 .unwrap_or(u32::MAX),
@@ -132,9 +136,6 @@ impl Engine {
         let hints = ToWorker::BacklogHints(BacklogHints {
             backlogs: backlogs.collect(),
         });
-        after
-            .outgoing
-            .push(effects::to_everyone(self.shared.reader.id(), hints));
-        Ok(())
+        Some(effects::to_everyone(self.shared.reader.id(), hints))
     }
 }

@@ -28,13 +28,16 @@ use crate::store::{Dispatch, Reader, Rows, StoreError, Writer};
 
 mod after;
 mod asks;
+mod clock;
 mod due;
 mod jobs;
+mod quiet;
 mod reports;
 mod settle;
 mod trouble;
 
 use after::{After, Known, Mark};
+use clock::Clock;
 pub(crate) use settle::{Settling, run as settle};
 use trouble::{Pauses, subject};
 
@@ -150,6 +153,8 @@ pub(crate) struct Engine {
     dispatched: HashMap<JobId, (Dispatch, Timestamp)>,
     /// Jobs whose attempt the broker would not take, and when it is tried again.
     refused: Pauses,
+    /// Whether no job was queued or running when it was last looked, and nothing has happened since.
+    nothing_waits: bool,
     /// Whether the store was found to hold a row that cannot be read: from then on each input is undone by itself if it needs
     /// that row, and the others go on.
     is_careful: bool,
@@ -174,6 +179,7 @@ impl Engine {
             dispatching: HashSet::new(),
             dispatched: HashMap::new(),
             refused: Pauses::default(),
+            nothing_waits: false,
             is_careful: false,
             pause: trouble::FIRST_PAUSE,
         }
@@ -187,7 +193,9 @@ impl Engine {
         last_call: CancellationToken,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut clock = Clock::new(Instant::now(), Timestamp::now());
         loop {
+            clock.wait(Instant::now(), Timestamp::now());
             tokio::select! {
                 biased;
                 () = last_call.cancelled(), if !inputs.is_closed() => {
@@ -195,15 +203,16 @@ impl Engine {
                     continue;
                 }
                 taken = inputs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+                () = clock.is_due() => {}
             }
-            batch.retain(|input| !self.noted(input));
+            self.look(&mut clock, &mut writer, &mut batch).await;
+            if self.do_quietly(&mut batch) {
+                clock.look_soon(Instant::now(), Timestamp::now());
+            }
             if batch.is_empty() {
                 continue;
             }
-            if self.has_nothing_to_do(&mut writer, &batch).await {
-                batch.clear();
-                continue;
-            }
+            clock.look_soon(Instant::now(), Timestamp::now());
             let mut after = After::default();
             match self.store(&mut writer, &mut batch, &mut after).await {
                 Ok(()) => {
@@ -232,52 +241,6 @@ impl Engine {
         }
     }
 
-    /// Whether these are ticks and nothing is due: an idle coordinator asks one question four times a second, and writes nothing.
-    async fn has_nothing_to_do(&mut self, writer: &mut Writer, batch: &[Input]) -> bool {
-        let is_quiet = self.dispatched.is_empty() && self.refused.len() == 0;
-        if !is_quiet || !batch.iter().all(|input| matches!(input, Input::Tick)) {
-            return false;
-        }
-        let now = Timestamp::now();
-        // A store that fails is told of where it is written.
-        if writer.is_anything_due(now).await.unwrap_or(true) {
-            return false;
-        }
-        if let Some(probe) = self.probe_due(now) {
-            self.send(probe);
-        }
-        true
-    }
-
-    /// Takes note of what needs no answer and no transaction of its own.
-    fn noted(&mut self, input: &Input) -> bool {
-        match input {
-            Input::Dispatched { dispatch, out } => {
-                self.dispatching.remove(&dispatch.job);
-                match out {
-                    Ok(at) => {
-                        self.refused.forget(dispatch.job);
-                        self.dispatched.insert(dispatch.job, (*dispatch, *at));
-                    }
-                    // Publishing waits for the connection by itself.
-                    Err(PublishError::Unknown(_)) => {}
-                    Err(_) => self.refused.note(dispatch.job, Instant::now()),
-                }
-                true
-            }
-            Input::ProbeLost(number) => {
-                self.shared.live().leases.probe_lost(*number);
-                true
-            }
-            Input::Report { .. }
-            | Input::Submission { .. }
-            | Input::Ask(_)
-            | Input::Tick
-            | Input::Sweep
-            | Input::Hint => false,
-        }
-    }
-
     async fn store(
         &mut self,
         writer: &mut Writer,
@@ -296,6 +259,7 @@ impl Engine {
         inputs.for_each(|input| after.put_off(input));
         if stored.is_err() {
             self.dispatched.extend(marked);
+            self.nothing_waits = false;
         }
         stored
     }
@@ -331,6 +295,7 @@ impl Engine {
         input: Input,
         after: &mut After,
     ) -> Result<(), StoreError> {
+        self.nothing_waits = false;
         match input {
             Input::Report {
                 store,
@@ -346,7 +311,7 @@ impl Engine {
                 self.submission(rows, *request, delivery, after).await
             }
             Input::Ask(ask) => self.ask(rows, ask, after).await,
-            // Noted before the transaction began.
+            // Done before the transaction began.
             Input::Dispatched { .. } | Input::ProbeLost(_) => Ok(()),
             Input::Tick => self.tick(rows, after).await,
             Input::Sweep => self.sweep(rows).await,

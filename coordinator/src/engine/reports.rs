@@ -6,7 +6,9 @@ use shared::api::{Happening, ProgressView};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::job::{JobKind, Product};
-use shared::protocol::{DenyReason, PauseWorker, RunRef, ToCoordinator, ToWorker, WorkerRef};
+use shared::protocol::{
+    DenyReason, PauseWorker, RunRef, ToCoordinator, ToWorker, WorkerRef, WorkerState,
+};
 use shared::time::Timestamp;
 
 use super::{After, Engine, Known};
@@ -252,7 +254,7 @@ impl Engine {
         &mut self,
         rows: &mut Rows<'_>,
         is_ours: bool,
-        state: shared::protocol::WorkerState,
+        state: WorkerState,
         after: &mut After,
     ) -> Result<(), StoreError> {
         for run in &state.running {
@@ -268,6 +270,12 @@ impl Engine {
                     .await?;
             }
         }
+        self.worker_is_there(state, after);
+        Ok(())
+    }
+
+    /// A worker said how it is. It is told to pause, or to go on, if it does not do so.
+    pub(super) fn worker_is_there(&self, state: WorkerState, after: &mut After) {
         let wanted = self.shared.live().paused.contains(&state.worker.worker);
         if state.paused != wanted {
             let word = ToWorker::PauseWorker(PauseWorker { paused: wanted });
@@ -278,7 +286,6 @@ impl Engine {
             ));
         }
         after.known.push(Known::Worker(Box::new(state)));
-        Ok(())
     }
 
     /// Our own word has come back: everything that was reported before it has been read.

@@ -23,7 +23,7 @@ pub(crate) enum Settling {
     Park(Queue, Delivery, String),
 }
 
-/// Settles until the engine has ended and everything that it handed over is done.
+/// Settles until engine and outbox have ended and everything that it handed over is done.
 pub(crate) async fn run(broker: SharedBroker, mut handed_over: mpsc::UnboundedReceiver<Settling>) {
     while let Some(settling) = handed_over.recv().await {
         match settling {

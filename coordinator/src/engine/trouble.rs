@@ -77,11 +77,8 @@ impl Engine {
                     () = last_call.cancelled() => break true,
                     () = tokio::time::sleep_until(again_at) => break false,
                     taken = inputs.recv_many(&mut more, BATCH) => {
-                        for input in more.drain(..) {
-                            if !self.noted(&input) {
-                                held.put_off(input);
-                            }
-                        }
+                        self.do_quietly(&mut more);
+                        more.drain(..).for_each(|input| held.put_off(input));
                         if taken == 0 {
                             break true;
                         }

@@ -146,19 +146,21 @@ impl Writer {
         Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// Whether a retry is due, or an attempt must still be published. Asked outside a transaction.
+    /// When the next retry is due, or now if an attempt must still be published; `None` if there is neither. Asked outside a
+    /// transaction.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn is_anything_due(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn next_due(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let Some(connection) = &mut self.connection else {
-            return Ok(true);
+            return Ok(Some(now));
         };
-        let due = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM jobs WHERE status = 'retryable' AND retry_at <= ?) \
-             OR EXISTS (SELECT 1 FROM jobs WHERE dispatch_due = 1)",
+        let due = sqlx::query_scalar::<_, Option<i64>>(
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE dispatch_due = 1) THEN ? \
+             ELSE (SELECT MIN(retry_at) FROM jobs WHERE status = 'retryable') END",
         );
-        Ok(due.bind(now.as_millis()).fetch_one(connection).await?)
+        let due = due.bind(now.as_millis()).fetch_one(connection).await?;
+        Ok(due.map(Timestamp::from_millis))
     }
 
     /// After a failed transaction: the next one begins on a connection of its own. SQLite has undone the failed one by itself

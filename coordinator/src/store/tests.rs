@@ -174,14 +174,16 @@ async fn the_word_that_an_attempt_is_out_does_not_count_for_a_job_that_was_queue
 }
 
 #[tokio::test]
-async fn something_is_due_while_an_attempt_is_to_be_published_or_a_retry_has_come() {
+async fn the_next_thing_is_due_now_while_an_attempt_is_to_be_published_or_else_with_the_next_retry()
+{
     let film = film();
     let job = queued(&film);
     let (_folder, mut writer) = store_with(&film, &job).await;
-    assert!(writer.is_anything_due(T0).await.unwrap());
+    assert_eq!(writer.next_due(T0).await.unwrap(), Some(T0));
+    let retry_at = T0.plus(Duration::from_secs(9));
     let retryable = Job {
-        state: JobState::Retryable { retry_at: T0 },
-        ..job
+        state: JobState::Retryable { retry_at },
+        ..job.clone()
     };
     let mut transaction = writer.begin().await.unwrap();
     let mut rows = Rows(&mut transaction);
@@ -189,9 +191,12 @@ async fn something_is_due_while_an_attempt_is_to_be_published_or_a_retry_has_com
         .await
         .unwrap();
     transaction.commit().await.unwrap();
-    let before = Timestamp::from_millis(T0.as_millis() - 1);
-    assert!(!writer.is_anything_due(before).await.unwrap());
-    assert!(writer.is_anything_due(T0).await.unwrap());
+    assert_eq!(writer.next_due(T0).await.unwrap(), Some(retry_at));
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    rows.delete_film(film.id).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(writer.next_due(T0).await.unwrap(), None);
 }
 
 #[tokio::test]

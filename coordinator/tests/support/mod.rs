@@ -1,6 +1,8 @@
 //! A coordinator over the embedded broker, and a worker that does what the test says.
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+pub(crate) mod held;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use futures::StreamExt;
 use shared::api::{FilmEvent, Happening};
 use shared::artifacts::ArtifactStore;
 use shared::broker::embedded::EmbeddedBroker;
-use shared::broker::{Broker, Delivery, Message, Queue, ReadOptions, Subscription};
+use shared::broker::{Broker, Delivery, Message, Queue, ReadOptions, SharedBroker, Subscription};
 use shared::film::FilmRequest;
 use shared::ids::{BootId, FilmId, ProfileName, RunId, StoreId};
 use shared::job::{JobKind, Payload, Product};
@@ -60,7 +62,15 @@ impl Studio {
     }
 
     pub(crate) async fn start_with(&self, settings: CoordinatorSettings) -> Running {
-        coordinator::start(settings, self.broker.clone(), self.artifacts.clone())
+        self.start_over(self.broker.clone(), settings).await
+    }
+
+    pub(crate) async fn start_over(
+        &self,
+        broker: SharedBroker,
+        settings: CoordinatorSettings,
+    ) -> Running {
+        coordinator::start(settings, broker, self.artifacts.clone())
             .await
             .unwrap()
     }

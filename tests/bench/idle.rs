@@ -23,16 +23,18 @@ pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()>
     ];
     let mut before = Vec::new();
     for (_, program) in programs {
-        before.push(cpu_seconds(program.id().context("it does not run")?)?);
+        before.push(Use::of(program.id().context("it does not run")?)?);
     }
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     println!("\nidle: {seconds} s, connected to RabbitMQ, nothing to do");
     for ((name, program), before) in programs.into_iter().zip(before) {
         let pid = program.id().context("it does not run")?;
-        let share = (cpu_seconds(pid)? - before) / f64::from(seconds);
+        let now = Use::of(pid)?;
+        let share = (now.seconds - before.seconds) / f64::from(seconds);
+        let wakes = (now.wakes - before.wakes) / f64::from(seconds);
         let memory = resident_mib(pid)?;
         println!(
-            "  {name:13} {:5.2} % of a core, under 1 %: {}; {memory:5.1} MiB, under 40 MiB: {}",
+            "  {name:13} {:5.2} % of a core, under 1 %: {}; {wakes:4.1} wakes/s; {memory:5.1} MiB, under 40 MiB: {}",
             share * 100.0,
             verdicts.of(share < CPU),
             verdicts.of(memory < MEMORY)
@@ -41,28 +43,41 @@ pub(crate) async fn measure(seconds: u32, verdicts: &mut Verdicts) -> Result<()>
     Ok(())
 }
 
-/// Time on a processor so far, of all threads, by the scheduler's own count in nanoseconds. On a virtual machine it holds what its host
-/// took meanwhile, too: figures of another hour may be several times these.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let mut nanoseconds = 0.0;
-    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let told = std::fs::read_to_string(task?.path().join("schedstat"))?;
-        let on_processor = told.split(' ').next().context("odd schedstat")?;
-        nanoseconds += on_processor.parse::<f64>()?;
+/// What a process has used so far, all its threads together.
+struct Use {
+    /// On a processor, by the scheduler's own count in nanoseconds. On a virtual machine it holds what its host took meanwhile,
+    /// too: figures of another hour may be several times these.
+    seconds: f64,
+    /// How often a thread had waited for something and went on. The same on every machine.
+    wakes: f64,
+}
+
+impl Use {
+    fn of(pid: u32) -> Result<Self> {
+        let (mut nanoseconds, mut wakes) = (0.0, 0.0);
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let folder = task?.path();
+            let told = std::fs::read_to_string(folder.join("schedstat"))?;
+            let on_processor = told.split(' ').next().context("odd schedstat")?;
+            nanoseconds += on_processor.parse::<f64>()?;
+            let status = std::fs::read_to_string(folder.join("status"))?;
+            wakes += number_after("voluntary_ctxt_switches:", &status)?;
+        }
+        Ok(Self {
+            seconds: nanoseconds / 1e9,
+            wakes,
+        })
     }
-    Ok(nanoseconds / 1e9)
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .context("no VmRSS")?;
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .context("odd VmRSS")?
-        .parse()?;
-    Ok(kib / 1024.0)
+    Ok(number_after("VmRSS:", &status)? / 1024.0)
+}
+
+/// The number behind that word at the beginning of a line.
+fn number_after(word: &str, text: &str) -> Result<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(word));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(number.with_context(|| format!("no {word}"))?.parse()?)
 }

@@ -12,7 +12,7 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use shared::api::FilmStatus;
 use shared::film::FilmRequest;
 use support::stage::{Cast, Stage};
@@ -84,10 +84,8 @@ async fn two_hundred_films_at_once_are_finished_with_one_execution_a_job() -> Re
 async fn attempts_that_are_published_twice_are_executed_once() -> Result<()> {
     let stage = Stage::set(CAST).await?;
     let copies = Arc::new(AtomicUsize::new(0));
-    let echo = tokio::spawn(publish_attempts_again(
-        stage.rabbitmq.url(),
-        Arc::clone(&copies),
-    ));
+    let echo = Echo::listen(&stage.rabbitmq.url()).await?;
+    let echo = tokio::spawn(echo.publish_again(Arc::clone(&copies)));
     let mut submitter = Submitter::connect(&stage.rabbitmq.url()).await?;
     submitter.submit_all(&requests(), "twice").await?;
     all_completed(&stage, Duration::from_secs(180)).await;
@@ -106,52 +104,69 @@ async fn attempts_that_are_published_twice_are_executed_once() -> Result<()> {
     Ok(())
 }
 
-/// Listens to everything that is published to the job queues, puts a copy of each message into the same queue, and counts
-/// the copies.
-async fn publish_attempts_again(url: String, copies: Arc<AtomicUsize>) -> Result<()> {
-    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    let queue = channel
-        .queue_declare(
-            "copies".into(),
-            QueueDeclareOptions::durable(),
-            FieldTable::default(),
-        )
-        .await?;
-    let offers = [support::stage::STORY, support::stage::PICTURES].join(",");
-    for offer in offers.split(',') {
-        let key = format!("callsheet.job.{}", offer.replace('/', "."));
-        let bind = QueueBindOptions::default();
-        channel
-            .queue_bind(
-                queue.name().clone(),
-                "callsheet".into(),
-                key.into(),
-                bind,
+/// Listens to everything that is published to the job queues.
+struct Echo {
+    _connection: Connection,
+    channel: Channel,
+    reader: Consumer,
+}
+
+impl Echo {
+    /// Whatever is published once this has returned is heard.
+    async fn listen(url: &str) -> Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let queue = channel
+            .queue_declare(
+                "copies".into(),
+                QueueDeclareOptions::durable(),
                 FieldTable::default(),
             )
             .await?;
-    }
-    let mut reader = channel
-        .basic_consume(
-            queue.name().clone(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
-    while let Some(delivery) = reader.next().await {
-        let delivery = delivery?;
-        let properties: BasicProperties = delivery.properties.clone();
-        let key = delivery.routing_key.clone();
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish("".into(), key, options, &delivery.data, properties)
+        let offers = [support::stage::STORY, support::stage::PICTURES].join(",");
+        for offer in offers.split(',') {
+            let key = format!("callsheet.job.{}", offer.replace('/', "."));
+            let bind = QueueBindOptions::default();
+            channel
+                .queue_bind(
+                    queue.name().clone(),
+                    "callsheet".into(),
+                    key.into(),
+                    bind,
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        let reader = channel
+            .basic_consume(
+                queue.name().clone(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
             .await?;
-        copies.fetch_add(1, Ordering::Relaxed);
-        delivery.ack(BasicAckOptions::default()).await?;
+        Ok(Self {
+            _connection: connection,
+            channel,
+            reader,
+        })
     }
-    bail!("the connection ended")
+
+    /// Puts a copy of each message into the same queue, and counts the copies.
+    async fn publish_again(mut self, copies: Arc<AtomicUsize>) -> Result<()> {
+        while let Some(delivery) = self.reader.next().await {
+            let delivery = delivery?;
+            let properties: BasicProperties = delivery.properties.clone();
+            let key = delivery.routing_key.clone();
+            let options = BasicPublishOptions::default();
+            self.channel
+                .basic_publish("".into(), key, options, &delivery.data, properties)
+                .await?;
+            copies.fetch_add(1, Ordering::Relaxed);
+            delivery.ack(BasicAckOptions::default()).await?;
+        }
+        bail!("the connection ended")
+    }
 }
 
 /// What a storm kills.

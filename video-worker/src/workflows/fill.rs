@@ -172,10 +172,10 @@ impl Workflow {
         }
         let size = made;
         let clip = self.length(parameters)?;
-        if let (Some(asked), Some(made)) = (parameters.clip, clip) {
-            if asked != made {
-                adjustments.push(Adjustment::Length { asked, made });
-            }
+        if let (Some(asked), Some(made)) = (parameters.clip, clip)
+            && asked != made
+        {
+            adjustments.push(Adjustment::Length { asked, made });
         }
         let quality = manifest.quality(parameters.quality);
 

@@ -64,15 +64,11 @@ impl Graph {
             );
         }
         // Posted as a whole, the graph stands under this key.
-        if let Some(prompt) = value
-            .get("prompt")
-            .filter(|prompt| prompt.get("class_type").is_none())
-        {
-            if prompt.is_object() {
-                return Err(
-                    "the graph stands inside `prompt`; leave only what is inside it".to_owned(),
-                );
-            }
+        let inside = value.get("prompt").filter(|inside| inside.is_object());
+        if inside.is_some_and(|inside| inside.get("class_type").is_none()) {
+            return Err(
+                "the graph stands inside `prompt`; leave only what is inside it".to_owned(),
+            );
         }
         serde_path_to_error::deserialize(value)
             .map_err(|error| format!("{}: {}", error.path(), error.inner()))

@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod fill;
 mod graph;
+mod job;
 mod library;
 mod manifest;
 mod object_info;

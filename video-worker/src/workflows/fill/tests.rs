@@ -349,7 +349,11 @@ fn every_scene_that_can_be_asked_for_is_made_as_the_model_needs_it_or_refused() 
                     Field::Frames => clip.frames.into(),
                     Field::Fps => clip.fps.into(),
                     Field::Seed => asked.seed,
-                    _ => continue,
+                    Field::Prompt
+                    | Field::NegativePrompt
+                    | Field::StartImage
+                    | Field::Steps
+                    | Field::FilenamePrefix => continue,
                 };
                 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
                 let expected = expected as f64;

@@ -137,7 +137,10 @@ impl Command {
             Self::Film(_) => Some("127.0.0.1:0".to_owned()),
             _ => None,
         };
+        // What is odd is what it tells by itself.
+        let filter = matches!(self, Self::Doctor(_)).then(|| "error".to_owned());
         [
+            ("log.filter", filter),
             ("client.coordinator", coordinator.map(str::to_owned)),
             ("coordinator.data_dir", data_dir.map(str::to_owned)),
             ("coordinator.listen", listen),

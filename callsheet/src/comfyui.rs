@@ -43,7 +43,7 @@ pub(crate) enum LookError {
     #[error("cannot set up the HTTP client")]
     SetUp(#[source] reqwest::Error),
     /// Nobody answers there.
-    #[error("cannot reach ComfyUI at {url}; is it running, and does it listen there?")]
+    #[error("cannot reach ComfyUI at {url} (is it running, and does it listen there?)")]
     Unreachable {
         /// Where.
         url: Url,

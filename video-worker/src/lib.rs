@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod content_check;
 pub mod ffmpeg;
 pub mod settings;
+pub mod workflows;
 
 use std::sync::Arc;
 

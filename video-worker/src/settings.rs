@@ -1,10 +1,13 @@
 //! What can be set about the video worker. `config.default.toml` describes each with its default.
 
+pub mod comfyui;
+
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
+use self::comfyui::ComfyUiSettings;
 use crate::ffmpeg::FfmpegPrograms;
 
 /// What the backends must be told.
@@ -29,6 +32,9 @@ pub struct Settings {
     pub gpu: GpuSettings,
     /// Section `[ffmpeg]`.
     pub ffmpeg: FfmpegPrograms,
+    /// Section `[comfyui]`.
+    #[serde(default)]
+    pub comfyui: ComfyUiSettings,
 }
 
 impl Settings {
@@ -47,6 +53,7 @@ impl shared::settings::Settings for Settings {
             self.log.mistakes(),
             self.worker.mistakes(),
             self.ffmpeg.mistakes(),
+            self.comfyui.mistakes(),
         ]
         .concat()
     }

@@ -8,6 +8,7 @@ use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{LogSettings, SettingsError};
+use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
 use worker_runtime::settings::GpuSettings;
 

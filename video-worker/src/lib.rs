@@ -1,8 +1,9 @@
 //! Makes keyframes, clips and the film. Two backends are built in: the animatic, which draws and films storyboards, and the
-//! assembly, which joins clips into a film. Both need ffmpeg and no GPU.
+//! assembly, which joins clips into a film. Both need ffmpeg and no GPU. A third one, `comfyui`, renders on a server of the user's.
 
 pub mod animatic;
 pub mod assembly;
+pub mod comfyui;
 pub mod content_check;
 pub mod ffmpeg;
 pub mod settings;

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{BrokerSettings, LogSettings, Secret, SettingsError};
 use url::Url;
+use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
-use video_worker::settings::comfyui::ComfyUiSettings;
 use worker_runtime::settings::GpuSettings;
 
 /// The defaults that differ from those of the single programs.

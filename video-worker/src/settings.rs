@@ -1,13 +1,11 @@
 //! What can be set about the video worker. `config.default.toml` describes each with its default.
 
-pub mod comfyui;
-
 use serde::Deserialize;
 use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
-use self::comfyui::ComfyUiSettings;
+use crate::comfyui::ComfyUiSettings;
 use crate::ffmpeg::FfmpegPrograms;
 
 /// What the backends must be told.
@@ -15,6 +13,8 @@ use crate::ffmpeg::FfmpegPrograms;
 pub struct VideoSettings {
     /// Section `[ffmpeg]`: where the programs are.
     pub ffmpeg: FfmpegPrograms,
+    /// Section `[comfyui]`: the server to render on.
+    pub comfyui: ComfyUiSettings,
 }
 
 /// The settings of the program.
@@ -42,6 +42,7 @@ impl Settings {
     pub fn video(&self) -> VideoSettings {
         VideoSettings {
             ffmpeg: self.ffmpeg.clone(),
+            comfyui: self.comfyui.clone(),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Doctor {
     async fn checks(&self, context: &Context) -> Result<Vec<Check>, CommandError> {
         let urls = context.comfyui(&self.comfyui)?;
         let settings = &context.settings;
-        let folder = settings.comfyui.workflows.as_deref();
+        let folder = settings.comfyui.folder();
         let library = Library::load(folder);
         let broker = Settings::broker_url(context.config.as_deref());
         let (ffmpeg, broker, servers) = tokio::join!(

@@ -6,7 +6,7 @@ mod list;
 
 use clap::{Args, Subcommand};
 use url::Url;
-use video_worker::settings::comfyui::server_url;
+use video_worker::comfyui::server_url;
 use video_worker::workflows::Library;
 
 use crate::Context;
@@ -40,7 +40,7 @@ impl Workflows {
 impl Context {
     /// The workflows that come with the program, and those of the folder in the settings.
     fn workflows(&self) -> Result<Library, CommandError> {
-        let folder = self.settings.comfyui.workflows.as_deref();
+        let folder = self.settings.comfyui.folder();
         Ok(Library::load(folder)?)
     }
 

@@ -1,40 +1,57 @@
-//! Section `[comfyui]`: the server that renders, and the workflows that it is given.
+//! Section `[comfyui]`: the server to render on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use shared::film::Mistake;
+use shared::time::millis;
 use url::Url;
 
 /// Section `[comfyui]`. A worker has one server at most: several cards have a worker and a server each.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ComfyUiSettings {
-    /// Where the server is, as `http://127.0.0.1:8188`; empty: there is none.
+    /// Where the server is; empty: there is none.
     #[serde(default)]
     pub url: String,
-    /// Folder with workflows of one's own, beside those that come with the program.
+    /// Folder with workflows of one's own, beside those that come with the program; empty: none.
     #[serde(default)]
-    pub workflows: Option<PathBuf>,
+    pub workflows: PathBuf,
+    /// How long a render waits for a server that is away.
+    #[serde(
+        default = "defaults::patience",
+        rename = "patience_ms",
+        with = "millis"
+    )]
+    pub patience: Duration,
+    /// The command that starts the server anew, program and arguments; empty: it is not this worker's to start.
+    #[serde(default)]
+    pub restart: Vec<String>,
+}
+
+mod defaults {
+    use std::time::Duration;
+
+    pub(super) const fn patience() -> Duration {
+        Duration::from_secs(120)
+    }
+}
+
+impl Default for ComfyUiSettings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            workflows: PathBuf::new(),
+            patience: defaults::patience(),
+            restart: Vec::new(),
+        }
+    }
 }
 
 impl ComfyUiSettings {
-    /// What is wrong with them.
-    pub fn mistakes(&self) -> Vec<Mistake> {
-        let mut found = Vec::new();
-        if let Some(Err(problem)) = self.server() {
-            found.push(Mistake::new("comfyui.url", problem));
-        }
-        if self
-            .workflows
-            .as_ref()
-            .is_some_and(|folder| folder.as_os_str().is_empty())
-        {
-            found.push(Mistake::new(
-                "comfyui.workflows",
-                "name a folder, or leave it out",
-            ));
-        }
-        found
+    /// Whether there is a server.
+    pub fn is_set(&self) -> bool {
+        !self.url.is_empty()
     }
 
     /// The server, if one is named.
@@ -42,7 +59,38 @@ impl ComfyUiSettings {
     /// # Errors
     /// If it cannot be one; loading the settings finds that.
     pub fn server(&self) -> Option<Result<Url, String>> {
-        (!self.url.is_empty()).then(|| server_url(&self.url))
+        self.is_set().then(|| server_url(&self.url))
+    }
+
+    /// The folder with workflows of one's own, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        let is_named = !self.workflows.as_os_str().is_empty();
+        is_named.then_some(&*self.workflows)
+    }
+
+    /// What is wrong with them.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = Vec::new();
+        if let Some(Err(problem)) = self.server() {
+            found.push(Mistake::new("comfyui.url", problem));
+        }
+        if let Some(folder) = self.folder()
+            && !folder.is_dir()
+        {
+            let problem = format!("there is no folder {}", folder.display());
+            found.push(Mistake::new("comfyui.workflows", problem));
+        }
+        if self
+            .restart
+            .first()
+            .is_some_and(|program| program.trim().is_empty())
+        {
+            found.push(Mistake::new(
+                "comfyui.restart",
+                "give a program and its arguments, as [\"systemctl\", \"--user\", \"restart\", \"comfyui\"]",
+            ));
+        }
+        found
     }
 }
 
@@ -84,29 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn the_example_in_the_defaults_can_be_used_and_says_every_key() {
-        let lines = crate::DEFAULT_SETTINGS.lines();
-        let section = lines.skip_while(|line| *line != "[comfyui]");
-        let set: Vec<_> = section
-            .map(|line| {
-                line.strip_prefix("# ")
-                    .filter(|set| set.contains(" = "))
-                    .unwrap_or(line)
-            })
-            .collect();
-        let expected = ComfyUiSettings {
-            url: "http://127.0.0.1:8188".to_owned(),
-            workflows: Some("workflows".into()),
-        };
-        assert_eq!(load(&set.join("\n")).unwrap(), expected);
-    }
-
-    #[test]
     fn every_mistake_names_its_key() {
-        let error = load("[comfyui]\nurl = \"127.0.0.1:8188\"\nworkflows = \"\"").unwrap_err();
+        let error = load("[comfyui]\nurl = \"127.0.0.1:8188\"\nworkflows = \"/no/such\"").unwrap_err();
         for expected in [
             "comfyui.url: `127.0.0.1:8188` is no server's URL; write it as http://HOST:PORT",
-            "comfyui.workflows: name a folder",
+            "comfyui.workflows: there is no folder /no/such",
         ] {
             assert!(error.contains(expected), "{expected}: {error}");
         }

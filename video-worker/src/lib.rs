@@ -31,14 +31,21 @@ pub fn backends(settings: &VideoSettings) -> Vec<Arc<dyn Backend>> {
     ];
     if settings.comfyui.is_set() {
         let library = Library::load(settings.comfyui.folder()).unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "only the workflows that come with the program are used");
+            tracing::error!(
+                error = chain(&error),
+                "only the workflows that come with the program are used"
+            );
             Library::shipped()
         });
         for broken in library.broken() {
             tracing::error!(error = chain(broken), "a workflow cannot be used");
         }
         let templates = comfyui::templates(&library);
-        backends.extend(comfyui::backends(&settings.comfyui, templates, &settings.ffmpeg));
+        backends.extend(comfyui::backends(
+            &settings.comfyui,
+            templates,
+            &settings.ffmpeg,
+        ));
     }
     backends
 }

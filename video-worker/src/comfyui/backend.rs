@@ -48,7 +48,11 @@ pub fn backends(
     let server = Server::new(settings);
     let server = server.expect("the same client was made when the settings were checked");
     let backend = |template| -> Arc<dyn Backend> {
-        Arc::new(ComfyUi::new(Arc::clone(&server), template, programs.clone()))
+        Arc::new(ComfyUi::new(
+            Arc::clone(&server),
+            template,
+            programs.clone(),
+        ))
     };
     templates.into_iter().map(backend).collect()
 }

@@ -94,7 +94,77 @@ impl Template for KnownWorkflow {
             expects: filled
                 .expected()
                 .map_or(Expects::Still(filled.size()), Expects::Clip),
-            notes: filled.adjustments().iter().map(ToString::to_string).collect(),
+            notes: filled
+                .adjustments()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::job::JobKind;
+
+    use super::*;
+
+    fn payload(kind: JobKind) -> Payload {
+        let scene = json!({
+            "number": 1, "title": "Harbour", "action": "A ship leaves.", "image_prompt": "a ship \"at sea\", 50 %",
+            "motion_prompt": "it moves off", "negative_prompt": "", "camera": "static", "seconds": 2.0
+        });
+        let sha = "ab".repeat(32);
+        let given = match kind {
+            JobKind::Scene => json!({
+                "kind": "scene", "scene": scene, "size": "640x360", "fps": 24, "frames": 48, "seed": 7,
+                "keyframe": {"sha256": sha, "size": 1, "media_type": "image/png"}
+            }),
+            _ => json!({
+                "kind": "keyframe", "title": "T", "look": "oil", "scene": scene, "scenes": 3, "size": "640x360", "seed": 7
+            }),
+        };
+        serde_json::from_value(given).unwrap()
+    }
+
+    #[test]
+    fn all_of_every_shipped_workflow_is_sent_with_the_files_and_limits_that_it_names() {
+        for template in templates(&Library::shipped()) {
+            let Profile { name, kind, .. } = template.profile();
+            let start = (kind == JobKind::Scene).then_some("callsheet/start.png");
+            let filled = template
+                .fill(&payload(kind), "callsheet/job-take1-0", start)
+                .unwrap();
+            let sent = filled.graph.pruned().unwrap();
+            assert_eq!(sent.nodes, filled.graph.nodes, "{name}");
+            let text = json!(sent.nodes).to_string();
+            assert!(text.contains("callsheet/job-take1-0"), "{name}");
+            assert_eq!(
+                start.is_some_and(|start| !text.contains(start)),
+                false,
+                "{name}"
+            );
+            assert_eq!(
+                kind == JobKind::Scene,
+                matches!(filled.expects, Expects::Clip(_)),
+                "{name}"
+            );
+            assert!(sent.limits.stall < sent.limits.time, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_server_without_a_workflows_nodes_is_told_apart_from_one_that_has_them() {
+        let library = Library::shipped();
+        let smoke = KnownWorkflow::new(Arc::clone(library.get("smoke").unwrap()));
+        let all = include_str!("../workflows/check/object_info.json");
+        let mut all: Map<String, Value> = serde_json::from_str(all).unwrap();
+        assert_eq!(smoke.missing(&all), [""; 0]);
+        all.remove("SaveVideo");
+        let [missing] = &smoke.missing(&all)[..] else {
+            panic!("one node is missing")
+        };
+        assert!(missing.contains("SaveVideo"), "{missing}");
     }
 }

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn every_mistake_names_its_key() {
-        let error = load("[comfyui]\nurl = \"127.0.0.1:8188\"\nworkflows = \"/no/such\"").unwrap_err();
+        let error =
+            load("[comfyui]\nurl = \"127.0.0.1:8188\"\nworkflows = \"/no/such\"").unwrap_err();
         for expected in [
             "comfyui.url: `127.0.0.1:8188` is no server's URL; write it as http://HOST:PORT",
             "comfyui.workflows: there is no folder /no/such",

@@ -82,6 +82,7 @@ impl AllInOne {
         .await?;
         let video = VideoSettings {
             ffmpeg: settings.ffmpeg.clone(),
+            comfyui: settings.comfyui.clone(),
         };
         let backends = [
             llm_worker::backends(&settings.llm),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    cancel, completions, explain, film, list, retry, show, submit, up, watch, workers,
+    cancel, completions, doctor, explain, film, list, retry, show, submit, up, watch, workers,
+    workflows,
 };
 
 /// Turns a premise, or a finished script, into a film.
@@ -33,8 +34,9 @@ const AFTER: &str = "Examples:
   callsheet up                                   everything in one process, as a server
   callsheet submit \"Two robots learn to dance\"   to that server, or to --coordinator URL
   callsheet watch ID
+  callsheet doctor                               what is missing on this machine
 
-Exit codes: 0 done, 1 the film failed, 2 usage or settings, 130 interrupted.";
+Exit codes: 0 done, 1 the film or a check failed, 2 usage or settings, 130 interrupted.";
 
 /// What is asked for.
 #[derive(Debug, Subcommand)]
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Workers(workers::Workers),
     Pause(workers::Pause),
     Resume(workers::Resume),
+    Workflows(workflows::Workflows),
+    Doctor(doctor::Doctor),
 }
 
 /// Which coordinator to speak to.
@@ -115,6 +119,7 @@ impl Command {
             Self::Workers(workers) => &workers.coordinator,
             Self::Pause(pause) => &pause.coordinator,
             Self::Resume(resume) => &resume.coordinator,
+            Self::Workflows(_) | Self::Doctor(_) => return (None, None),
         };
         let data_dir = match self {
             Self::Film(film) => film.data_dir.data_dir.as_deref(),
@@ -132,7 +137,10 @@ impl Command {
             Self::Film(_) => Some("127.0.0.1:0".to_owned()),
             _ => None,
         };
+        // What is odd is what it tells by itself.
+        let filter = matches!(self, Self::Doctor(_)).then(|| "error".to_owned());
         [
+            ("log.filter", filter),
             ("client.coordinator", coordinator.map(str::to_owned)),
             ("coordinator.data_dir", data_dir.map(str::to_owned)),
             ("coordinator.listen", listen),

@@ -2,9 +2,11 @@
 
 use shared::failure::chain;
 use shared::ids::FilmId;
+use video_worker::workflows::{LibraryError, WorkflowError};
 
 use crate::all_in_one::AllInOneError;
 use crate::client::ClientError;
+use crate::comfyui::LookError;
 use crate::film_args::RequestError;
 use crate::save::SaveError;
 
@@ -47,6 +49,26 @@ pub(crate) enum CommandError {
     /// The film cannot be written.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// The folder of workflows cannot be read.
+    #[error(transparent)]
+    Workflows(#[from] LibraryError),
+    /// Files of workflows cannot be used.
+    #[error("these workflows cannot be used:{}", listed(&texts(.0)))]
+    BrokenWorkflows(Vec<WorkflowError>),
+    /// A ComfyUI server could not be looked at.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// Workflows that no server could run.
+    #[error("no server could run {}; what is missing stands above", .0.join(", "))]
+    RunsNowhere(Vec<String>),
+    /// Something on this machine is not as it should be.
+    #[error("{bad} of {all} are not as they should be; what to do stands with each")]
+    Unwell {
+        /// How many.
+        bad: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// The film failed.
     #[error(
         "film {film} failed:{}\nGive its failed jobs new tries with: {again}",
@@ -68,6 +90,14 @@ pub(crate) enum CommandError {
     Interrupted(String),
 }
 
+fn texts(errors: &[WorkflowError]) -> Vec<String> {
+    // A workflow with several mistakes has a line for each.
+    let lines = errors
+        .iter()
+        .map(|error| error.to_string().replace('\n', "\n  "));
+    lines.collect()
+}
+
 fn listed(reasons: &[String]) -> String {
     reasons
         .iter()
@@ -79,7 +109,12 @@ impl CommandError {
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Request(_) | Self::Settings(_) | Self::Telemetry(_) => USAGE,
+            Self::Usage(_)
+            | Self::Request(_)
+            | Self::Settings(_)
+            | Self::Telemetry(_)
+            | Self::Workflows(_) => USAGE,
+            Self::Look(LookError::Unreachable { .. }) => USAGE,
             Self::Stopped { source, .. } => source.code(),
             Self::AllInOne(error) => match error {
                 AllInOneError::Start(_)
@@ -91,9 +126,14 @@ impl CommandError {
             },
             Self::Client(error) if error.is_usage() => USAGE,
             Self::Save(SaveError::Extension(_) | SaveError::Folder { .. }) => USAGE,
-            Self::Client(_) | Self::Save(_) | Self::FilmFailed { .. } | Self::FilmCancelled(_) => {
-                FAILED
-            }
+            Self::Client(_)
+            | Self::Save(_)
+            | Self::Look(_)
+            | Self::BrokenWorkflows(_)
+            | Self::RunsNowhere(_)
+            | Self::Unwell { .. }
+            | Self::FilmFailed { .. }
+            | Self::FilmCancelled(_) => FAILED,
             Self::Interrupted(_) => INTERRUPTED,
         }
     }

@@ -4,7 +4,9 @@ mod again;
 mod all_in_one;
 mod cli;
 mod client;
+mod comfyui;
 mod commands;
+mod doctor;
 mod error;
 mod film_args;
 mod follow;
@@ -18,6 +20,7 @@ mod term;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -48,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) screen: Option<MultiProgress>,
     /// Writes what to type next.
     pub(crate) again: Again,
+    /// The settings file that was named.
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -82,6 +87,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         settings,
         screen,
         again,
+        config: cli.config,
     };
     match *command {
         Command::Film(film) => film.run(context).await,
@@ -96,5 +102,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Workers(workers) => workers.run(&context).await,
         Command::Pause(pause) => pause.run(&context).await,
         Command::Resume(resume) => resume.run(&context).await,
+        Command::Workflows(workflows) => workflows.run(&context).await,
+        Command::Doctor(doctor) => doctor.run(&context).await,
     }
 }

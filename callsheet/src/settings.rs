@@ -1,13 +1,15 @@
 //! What can be set about the command and about everything it runs in its own process.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use coordinator::settings::CoordinatorSettings;
 use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
-use shared::settings::{LogSettings, SettingsError};
+use shared::settings::{BrokerSettings, LogSettings, Secret, SettingsError};
+use url::Url;
+use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
 use worker_runtime::settings::GpuSettings;
 
@@ -24,6 +26,9 @@ pub(crate) struct Settings {
     pub(crate) coordinator: CoordinatorSettings,
     /// Section `[ffmpeg]`, for a worker in this process.
     pub(crate) ffmpeg: FfmpegPrograms,
+    /// Section `[comfyui]`, for a worker in this process.
+    #[serde(default)]
+    pub(crate) comfyui: ComfyUiSettings,
     /// Section `[gpu]`, for a worker in this process.
     pub(crate) gpu: GpuSettings,
     /// Section `[log]`.
@@ -45,6 +50,7 @@ impl shared::settings::Settings for Settings {
             self.log.mistakes(),
             self.coordinator.mistakes(),
             self.ffmpeg.mistakes(),
+            self.comfyui.mistakes(),
             self.llm.mistakes(),
         ]
         .concat()
@@ -68,12 +74,39 @@ impl Settings {
         )
     }
 
+    /// The URL of the broker that programs on several machines share.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub(crate) fn broker_url(file: Option<&Path>) -> Result<Secret, SettingsError> {
+        let alone: BrokerAlone = shared::settings::load("", file, std::env::vars_os(), [])?;
+        Ok(alone.broker.url)
+    }
+
+    /// The ComfyUI server that is named, if any.
+    pub(crate) fn comfyui_url(&self) -> Option<Url> {
+        // One with a mistake was refused when the settings were read.
+        self.comfyui.server()?.ok()
+    }
+
     /// The coordinator that was named, or the one that `callsheet up` starts with these settings.
     pub(crate) fn coordinator_url(&self) -> String {
         self.client
             .coordinator
             .clone()
             .unwrap_or_else(|| url_of(self.coordinator.listen))
+    }
+}
+
+/// Section `[broker]` alone: no other command needs it, and a mistake in it must not keep a film from being made.
+#[derive(Debug, Deserialize)]
+struct BrokerAlone {
+    broker: BrokerSettings,
+}
+
+impl shared::settings::Settings for BrokerAlone {
+    fn mistakes(&self) -> Vec<Mistake> {
+        self.broker.mistakes()
     }
 }
 

@@ -24,7 +24,7 @@ pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 9] = [
+pub const SECTIONS: [&str; 10] = [
     "broker",
     "artifacts",
     "log",
@@ -32,6 +32,7 @@ pub const SECTIONS: [&str; 9] = [
     "worker",
     "gpu",
     "ffmpeg",
+    "comfyui",
     "client",
     "llm",
 ];

@@ -5,6 +5,7 @@ use shared::film::Mistake;
 use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
+use crate::comfyui::ComfyUiSettings;
 use crate::ffmpeg::FfmpegPrograms;
 
 /// What the backends must be told.
@@ -12,6 +13,8 @@ use crate::ffmpeg::FfmpegPrograms;
 pub struct VideoSettings {
     /// Section `[ffmpeg]`: where the programs are.
     pub ffmpeg: FfmpegPrograms,
+    /// Section `[comfyui]`: the server to render on.
+    pub comfyui: ComfyUiSettings,
 }
 
 /// The settings of the program.
@@ -29,6 +32,9 @@ pub struct Settings {
     pub gpu: GpuSettings,
     /// Section `[ffmpeg]`.
     pub ffmpeg: FfmpegPrograms,
+    /// Section `[comfyui]`.
+    #[serde(default)]
+    pub comfyui: ComfyUiSettings,
 }
 
 impl Settings {
@@ -36,6 +42,7 @@ impl Settings {
     pub fn video(&self) -> VideoSettings {
         VideoSettings {
             ffmpeg: self.ffmpeg.clone(),
+            comfyui: self.comfyui.clone(),
         }
     }
 }
@@ -47,6 +54,7 @@ impl shared::settings::Settings for Settings {
             self.log.mistakes(),
             self.worker.mistakes(),
             self.ffmpeg.mistakes(),
+            self.comfyui.mistakes(),
         ]
         .concat()
     }

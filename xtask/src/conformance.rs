@@ -1,4 +1,4 @@
-//! The story worker against a real language model server.
+//! The workers against real servers: a language model server, and ComfyUI.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,19 @@ const REQUIREMENTS: &str = "llm-worker/tests/llama-server/requirements.txt";
 const FOLDER: &str = "target/llama-server";
 
 const USAGE: &str = "say what is tested: cargo xtask conformance llm [KIND URL MODEL [KEY-FILE]]
-for example: cargo xtask conformance llm ollama http://127.0.0.1:11434 mistral-nemo";
+for example: cargo xtask conformance llm ollama http://127.0.0.1:11434 mistral-nemo
+or: cargo xtask conformance comfyui URL
+for example: cargo xtask conformance comfyui http://127.0.0.1:8188";
 
 /// Runs the tests that need a real server.
 pub(crate) fn conformance(arguments: &[OsString]) -> Outcome {
     let words: Option<Vec<&str>> = arguments.iter().map(|word| word.to_str()).collect();
+    if let Some(["comfyui", url]) = words.as_deref() {
+        let mut tests = cargo(
+            "test --package video-worker --test comfyui real:: -- --ignored --nocapture --test-threads 1",
+        );
+        return run(tests.env("CALLSHEET_TEST_COMFYUI", url));
+    }
     let mut tests = cargo(
         "test --package llm-worker --test providers real:: -- --ignored --nocapture --test-threads 1",
     );

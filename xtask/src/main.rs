@@ -30,7 +30,9 @@ Usage: cargo xtask TASK
   conformance llm [KIND URL MODEL [KEY-FILE]]
                           hold the story worker against a real language model server: llama.cpp's, got from PyPI and
                           given a model that babbles, or your own of the KIND openai, ollama or gemini
-  docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI
+  conformance comfyui URL hold the video worker's client against a ComfyUI server of yours; it needs no models, takes a
+                          minute, and leaves some small files in the server's output folder
+  docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI, keys of workflows
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
 
@@ -147,9 +149,17 @@ fn gate_race(arguments: Vec<OsString>) -> Outcome {
 }
 
 fn docs() -> Outcome {
-    let mut writers = cargo("test --quiet --package shared --package coordinator");
+    let mut writers =
+        cargo("test --quiet --package shared --package coordinator --package video-worker");
     run(writers
-        .args(["--test", "schemas", "--test", "openapi"])
+        .args([
+            "--test",
+            "schemas",
+            "--test",
+            "openapi",
+            "--test",
+            "workflows",
+        ])
         .env("UPDATE_DOCS", "1"))
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 mod ending;
 pub(crate) mod explain;
 pub(crate) mod film;
@@ -12,6 +13,7 @@ pub(crate) mod submit;
 pub(crate) mod up;
 pub(crate) mod watch;
 pub(crate) mod workers;
+pub(crate) mod workflows;
 
 use shared::api::{FilmStatus, FilmSummary};
 

@@ -1,0 +1,11 @@
+//! The ComfyUI backend against a double of that server, and the client against a real one.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+mod double;
+mod ladder;
+mod real;
+mod suite;
+mod support;
+mod takes;
+mod wrong;

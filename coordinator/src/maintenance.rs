@@ -15,7 +15,6 @@ use crate::store::Rows;
 
 const TICK: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_secs(30);
-const HINT: Duration = Duration::from_secs(3);
 const RETENTION: Duration = Duration::from_secs(3600);
 /// A tick that comes this late means that the machine slept, or that nothing ran for that long.
 const LATE: Duration = Duration::from_secs(5);
@@ -38,7 +37,7 @@ pub(crate) async fn clock(shared: Shared, engine: mpsc::Sender<Input>) {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     };
-    let (mut tick, mut sweep, mut hint) = (every(TICK), every(SWEEP), every(HINT));
+    let (mut tick, mut sweep, mut hint) = (every(TICK), every(SWEEP), every(shared.settings.hint));
     let mut last = (Instant::now(), Timestamp::now());
     loop {
         let input = tokio::select! {

@@ -14,7 +14,6 @@ use crate::engine::{Ask, Input, Shared};
 use crate::store::Rows;
 
 const SWEEP: Duration = Duration::from_secs(30);
-const HINT: Duration = Duration::from_secs(3);
 const RETENTION: Duration = Duration::from_secs(3600);
 /// How often the first probe of a connection is repeated until it comes back.
 const PROBE: Duration = Duration::from_millis(500);
@@ -28,14 +27,14 @@ const PROBE: Duration = Duration::from_millis(500);
 )]
 pub struct AnotherCoordinator(Duration);
 
-/// Sends the engine its sweeps and hints.
-pub(crate) async fn clock(engine: mpsc::Sender<Input>) {
+/// Sends the engine its sweeps and, at that interval, its hints.
+pub(crate) async fn clock(hints: Duration, engine: mpsc::Sender<Input>) {
     let every = |period| {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     };
-    let (mut sweep, mut hint) = (every(SWEEP), every(HINT));
+    let (mut sweep, mut hint) = (every(SWEEP), every(hints));
     loop {
         let input = tokio::select! {
             _ = sweep.tick() => Input::Sweep,

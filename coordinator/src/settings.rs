@@ -30,6 +30,9 @@ pub struct CoordinatorSettings {
     /// How long a queued job waits before its attempt is published again.
     #[serde(rename = "redispatch_ms", with = "millis")]
     pub redispatch: Duration,
+    /// How often workers are told what waits.
+    #[serde(default = "hint", rename = "hint_ms", with = "millis")]
+    pub hint: Duration,
     /// Retries.
     pub retry: RetryPolicy,
     /// Longest run by kind.
@@ -38,6 +41,11 @@ pub struct CoordinatorSettings {
     pub profiles: Profiles,
     /// What is kept for how long.
     pub retention: Retention,
+}
+
+/// Default of `hint_ms`. Half a minute would cost nothing but a swap's delay on a small host.
+const fn hint() -> Duration {
+    Duration::from_secs(3)
 }
 
 /// Longest run by kind, from grant to report.
@@ -97,6 +105,12 @@ impl CoordinatorSettings {
         );
         need(self.takeover >= second, "takeover_ms", "at least 1000");
         need(self.redispatch >= second, "redispatch_ms", "at least 1000");
+        let hints = Duration::from_millis(20)..=Duration::from_secs(15);
+        need(
+            hints.contains(&self.hint),
+            "hint_ms",
+            "20 to 15000: what is older than 30 s counts for nothing",
+        );
         need(
             self.retry.max_failures >= 1,
             "retry.max_failures",

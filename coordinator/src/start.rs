@@ -149,7 +149,7 @@ pub async fn start(
     ));
     intake.spawn(
         stop.clone()
-            .run_until_cancelled_owned(maintenance::clock(inputs.clone())),
+            .run_until_cancelled_owned(maintenance::clock(shared.settings.hint, inputs.clone())),
     );
     intake.spawn(
         stop.clone()

@@ -29,6 +29,9 @@ pub struct ResourceRequest {
     /// Host memory, in bytes, with the model not yet loaded.
     #[serde(default)]
     pub ram: ByteSize,
+    /// Processor threads that it keeps busy; 0 for work that leaves the processors alone.
+    #[serde(default)]
+    pub threads: u32,
 }
 
 /// Device memory that a profile declares, in bytes. `load` ≤ `peak` ≤ `spike`.

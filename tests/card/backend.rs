@@ -1,17 +1,20 @@
 //! A backend whose work is done by a simulated server.
 
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::artifact::MediaType;
 use shared::byte_size::ByteSize;
 use shared::failure::{Failure, FailureKind};
-use shared::ids::ProfileName;
+use shared::ids::{JobId, ProfileName};
 use shared::job::{JobKind, Outcome, Payload, Product};
 use shared::profile::{DeviceMemory, Profile, ResourceRequest};
 use shared::protocol::RunAttempt;
 use shared::story::{Camera, Scene, Story};
-use simulated_gpu::{Client, Job, Outcome as Ended, Process};
+use shared::time::Timestamp;
+use simulated_gpu::{Client, Job, Outcome as Ended, Process, Settings};
 use tokio::task::spawn_blocking;
 use worker_runtime::backend::{AttemptContext, Backend, BackendId, BackendSays, NotReady, OnCard};
 
@@ -25,7 +28,7 @@ pub(crate) fn profile(kind: JobKind, name: &str, load: u64, peak: u64) -> Profil
     let memory = DeviceMemory {
         load: ByteSize::gib(load),
         peak: ByteSize::gib(peak),
-        spike: ByteSize::gib(peak + 1),
+        spike: ByteSize::gib(peak + 2),
     };
     Profile {
         name: name.parse().unwrap(),
@@ -38,24 +41,97 @@ pub(crate) fn profile(kind: JobKind, name: &str, load: u64, peak: u64) -> Profil
     }
 }
 
+/// A backend that its worker may start anew.
+#[derive(Debug)]
+pub(crate) struct Own {
+    process: Mutex<Process>,
+    settings: Settings,
+}
+
+impl Own {
+    pub(crate) fn start(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            process: Mutex::new(start(&settings)),
+            settings,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.lock().unwrap().pid()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.process.lock().unwrap().client()
+    }
+
+    fn restart(&self) {
+        let mut process = self.process.lock().unwrap();
+        process.kill().unwrap();
+        *process = start(&self.settings);
+    }
+}
+
+/// Starts a backend.
+pub(crate) fn start(settings: &Settings) -> Process {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_backend-double"));
+    Process::start(&mut program, settings).unwrap()
+}
+
 #[derive(Debug)]
 pub(crate) struct Served {
     id: BackendId,
     pids: Vec<u32>,
     client: Client,
+    own: Option<Arc<Own>>,
     profiles: Vec<Profile>,
     takes: Duration,
+    log: Log,
+}
+
+/// What backends have done on the card, in the order in which it ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<Done>>>);
+
+/// One job that was done on the card.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) job: JobId,
+    pub(crate) kind: JobKind,
+    /// When its backend was given it.
+    pub(crate) called: Timestamp,
+    /// When its run began, with its model loaded.
+    pub(crate) began: Timestamp,
+    pub(crate) ended: Timestamp,
+}
+
+impl Log {
+    pub(crate) fn read(&self) -> Vec<Done> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 impl Served {
     pub(crate) fn new(name: &str, process: &Process, profiles: Vec<Profile>) -> Self {
-        let client = process.client();
+        Self::at(name, process.client(), vec![process.pid()], profiles)
+    }
+
+    /// One that its worker may start anew.
+    pub(crate) fn owning(name: &str, own: &Arc<Own>, profiles: Vec<Profile>) -> Self {
+        Self {
+            own: Some(Arc::clone(own)),
+            ..Self::at(name, own.client(), Vec::new(), profiles)
+        }
+    }
+
+    fn at(name: &str, client: Client, pids: Vec<u32>, profiles: Vec<Profile>) -> Self {
         Self {
             id: BackendId(format!("{name}@{}", client.address())),
-            pids: vec![process.pid()],
+            pids,
             client,
+            own: None,
             profiles,
             takes: TAKES,
+            log: Log::default(),
         }
     }
 
@@ -63,6 +139,14 @@ impl Served {
     pub(crate) fn unseen(self) -> Self {
         Self {
             pids: Vec::new(),
+            ..self
+        }
+    }
+
+    /// The same, writing down there what it does.
+    pub(crate) fn logging(self, log: &Log) -> Self {
+        Self {
+            log: log.clone(),
             ..self
         }
     }
@@ -76,7 +160,7 @@ impl Served {
         &self,
         ask: impl FnOnce(Client) -> std::io::Result<T> + Send + 'static,
     ) -> std::io::Result<T> {
-        let client = self.client;
+        let client = self.own.as_ref().map_or(self.client, |own| own.client());
         spawn_blocking(move || ask(client)).await.unwrap()
     }
 }
@@ -98,7 +182,10 @@ impl Backend for Served {
     fn on_card(&self) -> OnCard {
         OnCard {
             id: Some(self.id.clone()),
-            pids: self.pids.clone(),
+            pids: match &self.own {
+                Some(own) => vec![own.pid()],
+                None => self.pids.clone(),
+            },
             ..OnCard::default()
         }
     }
@@ -122,11 +209,20 @@ impl Backend for Served {
         asked.map(drop).map_err(|error| error.to_string())
     }
 
+    async fn restart(&self) -> bool {
+        let Some(own) = self.own.clone() else {
+            return false;
+        };
+        spawn_blocking(move || own.restart()).await.unwrap();
+        true
+    }
+
     async fn run(
         &self,
         attempt: &RunAttempt,
         context: &AttemptContext,
     ) -> Result<Outcome, Failure> {
+        let called = Timestamp::now();
         let transient = |error: std::io::Error| Failure::from_error(FailureKind::Transient, &error);
         let kind = attempt.payload.kind();
         let mut profiles = self.profiles.iter();
@@ -147,7 +243,13 @@ impl Backend for Served {
             let (state, id) = run.await.map_err(transient)?;
             let how = state.ended(&id).map(|ended| ended.how);
             match how {
-                Some(Ended::Done) => {}
+                Some(Ended::Done) => self.log.0.lock().unwrap().push(Done {
+                    job: attempt.job,
+                    kind,
+                    called,
+                    began: began(self.takes).max(called),
+                    ended: Timestamp::now(),
+                }),
                 Some(Ended::OutOfMemory) => {
                     return Err(Failure::new(FailureKind::OutOfMemory, "out of memory"));
                 }
@@ -160,6 +262,12 @@ impl Backend for Served {
             .await
             .map_err(|error| Failure::from_error(FailureKind::Transient, &error))
     }
+}
+
+/// When a run began that has just ended.
+fn began(takes: Duration) -> Timestamp {
+    let takes = i64::try_from(takes.as_millis()).unwrap();
+    Timestamp::from_millis(Timestamp::now().as_millis() - takes)
 }
 
 async fn product(

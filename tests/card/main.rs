@@ -6,8 +6,10 @@
 )]
 
 mod backend;
+mod hour;
 mod studio;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::film::FilmRequest;
@@ -15,13 +17,21 @@ use shared::job::{JobKind, JobStatus};
 use simulated_gpu::Process;
 use tokio::time::sleep;
 
-use self::backend::{Served, profile};
-use self::studio::{Studio, within};
+use self::backend::{Log, Own, Served, profile};
+use self::studio::{Sort, Studio, within};
 
 /// A film of three scenes.
 fn film(seed: u64) -> FilmRequest {
     let script = r#"{"title": "Storm", "scenes": [{"action": "Waves."}, {"action": "Rain."}, {"action": "Calm."}]}"#;
     let request = format!(r#"{{"script": {script}, "seconds": 1, "seed": {seed}}}"#);
+    FilmRequest::parse(request.as_bytes()).unwrap()
+}
+
+/// A film of that many scenes.
+fn long_film(scenes: u32) -> FilmRequest {
+    let premise = "A lighthouse keeper befriends a storm";
+    let request =
+        format!(r#"{{"premise": "{premise}", "scenes": {scenes}, "seconds": 1, "seed": 1}}"#);
     FilmRequest::parse(request.as_bytes()).unwrap()
 }
 
@@ -152,6 +162,80 @@ async fn a_backend_that_says_it_unloads_and_does_not_is_asked_once_more_and_noth
     let (llm, video) = (state(&ollama), state(&comfy));
     assert_eq!((llm.out_of_memory, video.out_of_memory), (0, 0));
     assert_eq!((llm.models.len(), video.loads), (0, 1));
+    studio.close().await;
+}
+
+#[tokio::test]
+async fn a_backend_of_its_own_that_never_unloads_is_started_anew_and_the_job_begins_then() {
+    let mut studio = Studio::of(Sort {
+        pace: 10,
+        ..Sort::default()
+    })
+    .await;
+    let (ollama, comfy) = (Own::start(studio.settings()), studio.backend());
+    ollama.client().ignore_unloads(u32::MAX).unwrap();
+    let (kind, name, load, peak) = MISTRAL;
+    let writer = Served::owning("ollama", &ollama, vec![profile(kind, name, load, peak)]);
+    let camera = served("comfyui", &comfy, &CAMERA);
+    let before = ollama.pid();
+    studio.work_with("both", vec![Arc::new(writer), Arc::new(camera)]);
+    let film = studio.coordinator().submit(film(1), None).await.unwrap();
+    studio.film_is_done(film.film).await;
+    assert_ne!(ollama.pid(), before, "it was started anew");
+    let (llm, video) = (
+        ollama.client().state().unwrap(),
+        comfy.client().state().unwrap(),
+    );
+    assert_eq!((llm.out_of_memory, video.out_of_memory), (0, 0));
+    assert_eq!((llm.models.len(), video.loads), (0, 1));
+    studio.close().await;
+}
+
+#[tokio::test]
+async fn scenes_without_end_never_wait_for_their_own_model_and_a_card_that_is_too_small_is_offered_none()
+ {
+    let mut studio = Studio::of(Sort {
+        second_card: true,
+        ..Sort::default()
+    })
+    .await;
+    let log = Log::default();
+    let (comfy, small) = (studio.backend(), studio.backend_on_second_card());
+    let outline = (JobKind::Story, "mistral", 0, 0);
+    let offers = [&[outline], &CAMERA[..]].concat();
+    let camera = served("comfyui", &comfy, &offers).slowly(Duration::from_millis(50));
+    studio.work("camera", camera.logging(&log));
+    let scenes = [(JobKind::Scene, "wan", 18, 21)];
+    studio.work_on_second_card("small", served("small", &small, &scenes));
+    let film = studio.coordinator().submit(long_film(24), None).await;
+    let film = film.unwrap().film;
+    let told = within("the small card's reason", async {
+        loop {
+            let view = studio.coordinator().film(film).await.unwrap();
+            let scene = view.jobs.iter().find(|job| job.kind == JobKind::Scene);
+            if let Some(scene) = scene {
+                let told = studio.coordinator().explain_job(scene.id).await.unwrap();
+                let mut workers = told.workers.into_iter();
+                if let Some(told) = workers.find(|it| it.worker.as_str() == "small" && it.never) {
+                    return told;
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(told.reason.contains("this card has 11."), "{}", told.reason);
+    studio.film_is_done(film).await;
+    let state = comfy.client().state().unwrap();
+    assert_eq!((state.loads, state.deepest, state.out_of_memory), (1, 1, 0));
+    let done = log.read();
+    assert_eq!(done.len(), 24);
+    // Who waited for its own model would wait for ever, or be handed back after 4 s.
+    let pauses = done.windows(2).map(|it| it[1].began.since(it[0].ended));
+    let longest = pauses.max().unwrap();
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    let state = small.client().state().unwrap();
+    assert_eq!((state.loads, state.ended.len()), (0, 0));
     studio.close().await;
 }
 

@@ -1,7 +1,6 @@
 //! A host with one card of 24 GiB, a coordinator, and workers as they are started.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +22,28 @@ use worker_runtime::WorkerError;
 use worker_runtime::backend::Backend;
 use worker_runtime::gpu::ledger::{BootTime, Ledger, Owner, Page};
 use worker_runtime::gpu::reading::DeviceUuid;
-use worker_runtime::settings::{GpuSettings, WorkerConfig};
+use worker_runtime::settings::{DeviceChoice, GpuSettings, Pace, WorkerConfig};
+
+use super::backend::start;
 
 pub(crate) const CARD: &str = "GPU-00000000-0000-0000-0000-000000000001";
+pub(crate) const SECOND_CARD: &str = "GPU-00000000-0000-0000-0000-000000000002";
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How a studio differs from an ordinary one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sort {
+    /// How much faster time goes there.
+    pub(crate) pace: u32,
+    /// The driver does not tell what each process holds, as under Windows.
+    pub(crate) hides_figures: bool,
+    /// There is a second card, of 12 GiB.
+    pub(crate) second_card: bool,
+}
+
 pub(crate) struct Studio {
+    pace: Pace,
     running: Running,
     broker: SharedBroker,
     artifacts: ArtifactStore,
@@ -42,9 +56,20 @@ pub(crate) struct Studio {
 
 impl Studio {
     pub(crate) async fn open() -> Self {
+        Self::of(Sort::default()).await
+    }
+
+    pub(crate) async fn of(sort: Sort) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let card = State::with([Device::idle(CARD, 24)]);
-        let double = Double::install(folder.path(), &card).unwrap();
+        let mut cards = State::with([Device {
+            hides_figures: sort.hides_figures,
+            ..Device::idle(CARD, 24)
+        }]);
+        if sort.second_card {
+            cards.devices.push(Device::idle(SECOND_CARD, 12));
+        }
+        let pace = Pace::times(sort.pace);
+        let double = Double::install(folder.path(), &cards).unwrap();
         let artifacts = ArtifactStore::open_folder(&folder.path().join("artifacts")).unwrap();
         let settings = json!({
             "listen": "127.0.0.1:0",
@@ -52,6 +77,7 @@ impl Studio {
             "lease_ms": 180_000,
             "takeover_ms": 45_000,
             "redispatch_ms": 600_000,
+            "hint_ms": pace.of(Duration::from_secs(3)).as_millis(),
             "retry": {"max_failures": 1, "base_ms": 1, "cap_ms": 1},
             "time_limits": {"story_ms": 60_000, "keyframe_ms": 60_000, "scene_ms": 60_000, "assembly_ms": 60_000},
             "profiles": {"story": "mistral", "keyframe": "drawn", "scene": "wan", "assembly": "joined"},
@@ -63,6 +89,7 @@ impl Studio {
             .await
             .unwrap();
         Self {
+            pace,
             running,
             broker,
             artifacts,
@@ -78,16 +105,48 @@ impl Studio {
         &self.running.coordinator
     }
 
+    /// How backends on the card are, with nothing else said.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::on(&self.card)
+    }
+
     /// Starts a backend.
     pub(crate) fn backend(&self) -> Process {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_backend-double"));
-        Process::start(&mut program, &Settings::on(&self.card)).unwrap()
+        start(&self.settings())
+    }
+
+    /// Starts a backend that takes that long to load its model, and gives memory back after a while of its own.
+    pub(crate) fn backend_that_loads(&self, ramp: Duration, lag: Duration) -> Process {
+        start(&Settings {
+            ramp,
+            lag,
+            ..self.settings()
+        })
+    }
+
+    /// Starts a backend on the second card.
+    pub(crate) fn backend_on_second_card(&self) -> Process {
+        start(&Settings::on(&Card::new(
+            self.double.state_file(),
+            SECOND_CARD,
+        )))
     }
 
     /// Starts the worker of a backend.
     pub(crate) fn work(&mut self, name: &str, backend: impl Backend) {
+        self.work_with(name, vec![Arc::new(backend)]);
+    }
+
+    /// Starts the worker of several backends.
+    pub(crate) fn work_with(&mut self, name: &str, backends: Vec<Arc<dyn Backend>>) {
         let data_dir = self.folder.path().join(name);
-        self.work_in(name, data_dir, backend);
+        self.work_in(name, data_dir, CARD, backends);
+    }
+
+    /// Starts the worker of a backend on the second card.
+    pub(crate) fn work_on_second_card(&mut self, name: &str, backend: impl Backend) {
+        let data_dir = self.folder.path().join(name);
+        self.work_in(name, data_dir, SECOND_CARD, vec![Arc::new(backend)]);
     }
 
     /// Kills the worker that was started last, and starts it again with what is on its disk.
@@ -100,19 +159,30 @@ impl Studio {
         std::fs::create_dir_all(new.join("journal")).unwrap();
         let journal = |of: &Path| of.join("journal").join("runs.jsonl");
         std::fs::copy(journal(&old), journal(&new)).unwrap();
-        self.work_in(name, new, backend);
+        self.work_in(name, new, CARD, vec![Arc::new(backend)]);
     }
 
-    fn work_in(&mut self, name: &str, data_dir: PathBuf, backend: impl Backend) {
+    fn work_in(
+        &mut self,
+        name: &str,
+        data_dir: PathBuf,
+        card: &str,
+        backends: Vec<Arc<dyn Backend>>,
+    ) {
         let folder = self.folder.path();
         let config = WorkerConfig::new(name.parse().unwrap(), &data_dir);
         let config = config.on(GpuSettings {
+            device: DeviceChoice::from(card.to_owned()),
             library: Some(self.double.library().to_owned()),
             ledger: Some(folder.join("ledger")),
             ..GpuSettings::default()
         });
+        let config = WorkerConfig {
+            pace: self.pace,
+            ..config
+        };
         let worker = worker_runtime::run(
-            vec![Arc::new(backend)],
+            backends,
             config,
             Arc::clone(&self.broker),
             self.artifacts.clone(),

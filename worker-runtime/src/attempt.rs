@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use crate::admission::{How, Left, Room};
+use crate::admission::{How, Left, Room, needs_room};
 use crate::ask::released;
 use crate::backend::{AttemptContext, Notebook, Progress, Step};
 use crate::progress;
@@ -54,7 +54,7 @@ pub(crate) async fn perform(worker: &Arc<Worker>, mut granted: Granted, slot: Sl
     let run = granted.run;
     let room = granted.room.take();
     tracing::info!({ fields::PROFILE } = %granted.attempt.profile, "the run begins");
-    let (end, left) = work(worker, &granted, room.is_some()).await;
+    let (end, left) = work(worker, &granted, room.as_deref()).await;
     log(&end);
     if let Some(room) = room {
         // Before the report: the next job may come with the answer.
@@ -98,7 +98,7 @@ fn log(end: &End) {
     }
 }
 
-async fn work(worker: &Arc<Worker>, granted: &Granted, has_room: bool) -> (End, Left) {
+async fn work(worker: &Arc<Worker>, granted: &Granted, room: Option<&Room>) -> (End, Left) {
     if let Some(adopted) = adopt(worker, granted.run).await {
         let end = End::Succeeded(adopted.outcome, adopted.took);
         return (end, Left::Untouched);
@@ -114,11 +114,13 @@ async fn work(worker: &Arc<Worker>, granted: &Granted, has_room: bool) -> (End, 
         let failure = Failure::new(FailureKind::Permanent, refusal);
         return (End::Failed(failure), Left::Untouched);
     };
-    if offer.profile.needs.device.is_some() && !has_room {
+    if needs_room(&offer.profile) && room.is_none() {
         // It was to be adopted, and what was to be adopted is gone.
         return (End::Released(ReleaseReason::DidNotFit), Left::Untouched);
     }
-    in_scratch_folder(worker, granted, offer.backend).await
+    let threads = room.and_then(Room::threads);
+    let threads = threads.filter(|most| *most < offer.profile.needs.threads);
+    in_scratch_folder(worker, granted, offer.backend, threads).await
 }
 
 /// The result of an earlier run of the same job and take here, if it is still there.
@@ -137,12 +139,17 @@ async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
     Some(success)
 }
 
-async fn in_scratch_folder(worker: &Arc<Worker>, granted: &Granted, backend: usize) -> (End, Left) {
+async fn in_scratch_folder(
+    worker: &Arc<Worker>,
+    granted: &Granted,
+    backend: usize,
+    threads: Option<u32>,
+) -> (End, Left) {
     let scratch = worker.scratch_root().join(granted.run.of.run.to_string());
     if let Err(error) = tokio::fs::create_dir_all(&scratch).await {
         return (End::Failed(no_scratch(&scratch, &error)), Left::Untouched);
     }
-    let ended = run_backend(worker, granted, backend, scratch.clone()).await;
+    let ended = run_backend(worker, granted, backend, scratch.clone(), threads).await;
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
         tracing::warn!({ fields::ERROR } = %error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
     }
@@ -164,13 +171,21 @@ async fn run_backend(
     granted: &Granted,
     place: usize,
     scratch: PathBuf,
+    threads: Option<u32>,
 ) -> (End, Left) {
     let run = granted.run;
     let context = AttemptContext {
         artifacts: worker.artifacts.clone(),
         scratch,
         cancelled: CancellationToken::new(),
-        progress: granted.progress.clone(),
+        progress: match threads {
+            Some(most) => {
+                let limit = format!("on {most} threads at most, beside a video job");
+                granted.progress.noting(limit)
+            }
+            None => granted.progress.clone(),
+        },
+        threads,
         notebook: Notebook::new(
             worker.journal.note_of(run.of.job, run.take),
             worker.journal.note_writer(run.of.run),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared::artifacts::ArtifactStore;
@@ -50,6 +51,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// How it uses the card, as far as it knows without asking anybody. Called for each decision.
     fn on_card(&self) -> OnCard {
         OnCard::default()
+    }
+
+    /// What the memory that a profile needs depends on beside its name: a version, a hash of model files and workflow. What was
+    /// learned with another one counts for nothing. Absent: not known.
+    fn made_by(&self, _profile: &ProfileName) -> Option<String> {
+        None
     }
 
     /// What it does now, jobs of others and of earlier lives of this worker included. Asked when a worker has died in the
@@ -117,6 +124,9 @@ pub struct AttemptContext {
     pub cancelled: CancellationToken,
     /// Where progress is told.
     pub progress: Progress,
+    /// Processor threads that the work is to keep to, since something else on this host needs the others; absent: as many as it
+    /// likes.
+    pub threads: Option<u32>,
     /// What was written down about this job and take, by this run and by earlier ones at this worker.
     pub notebook: Notebook,
 }
@@ -129,6 +139,7 @@ impl AttemptContext {
             scratch,
             cancelled: CancellationToken::new(),
             progress: Progress::channel().0,
+            threads: None,
             notebook: Notebook::default(),
         }
     }
@@ -138,6 +149,8 @@ impl AttemptContext {
 #[derive(Debug, Clone)]
 pub struct Progress {
     sender: tokio::sync::watch::Sender<Step>,
+    /// Told with every word.
+    note: Option<Arc<str>>,
 }
 
 /// The latest word of an attempt.
@@ -155,16 +168,26 @@ impl Progress {
     /// A progress to tell, and where to hear it.
     pub fn channel() -> (Self, tokio::sync::watch::Receiver<Step>) {
         let (sender, receiver) = tokio::sync::watch::channel(Step::default());
-        (Self { sender }, receiver)
+        (Self { sender, note: None }, receiver)
+    }
+
+    /// The same, with that told beside every word; it is told at once.
+    pub(crate) fn noting(&self, note: impl Into<Arc<str>>) -> Self {
+        let noting = Self {
+            sender: self.sender.clone(),
+            note: Some(note.into()),
+        };
+        noting.tell("begins", 0, 0);
+        noting
     }
 
     /// Tells that `step` of `steps` is done.
     pub fn tell(&self, phase: &str, step: u32, steps: u32) {
-        self.sender.send_replace(Step {
-            phase: phase.to_owned(),
-            step,
-            steps,
-        });
+        let phase = match &self.note {
+            Some(note) => format!("{phase} ({note})"),
+            None => phase.to_owned(),
+        };
+        self.sender.send_replace(Step { phase, step, steps });
     }
 }
 

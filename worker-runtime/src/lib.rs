@@ -13,6 +13,7 @@ mod host;
 mod inbox;
 mod journal;
 mod offers;
+mod pace;
 pub mod program;
 mod progress;
 mod readiness;
@@ -25,4 +26,4 @@ mod tap;
 mod worker;
 
 pub use self::journal::JournalError;
-pub use self::runtime::{WorkerError, run};
+pub use self::runtime::{WorkerError, run, run_on};

@@ -20,12 +20,14 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::ask::released;
 use crate::backend::Backend;
+use crate::gpu::probe::host::{HostSource, ThisHost};
 use crate::journal::{Journal, JournalError, LeftOver, Taken};
 use crate::offers::{self, Offer};
 use crate::report::Reporter;
 use crate::runs::{Run, Runs, StopReason};
 use crate::settings::WorkerConfig;
 use crate::slots::Slots;
+use crate::tap::Card;
 use crate::worker::{Conditions, Worker, scratch_root};
 use crate::{admission, heartbeat, host, inbox, journal, readiness, tap};
 
@@ -73,6 +75,22 @@ pub async fn run(
     artifacts: ArtifactStore,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
+    let host = Arc::new(ThisHost::default());
+    run_on(host, backends, config, broker, artifacts, shutdown).await
+}
+
+/// The same on a host that is read from there.
+///
+/// # Errors
+/// If the worker cannot start, or cannot go on.
+pub async fn run_on(
+    host: Arc<dyn HostSource>,
+    backends: Vec<Arc<dyn Backend>>,
+    config: WorkerConfig,
+    broker: SharedBroker,
+    artifacts: ArtifactStore,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
     let offers = check(&backends, &config)?;
     let journal = Journal::open(&config.data_dir.join("journal"), Timestamp::now()).await?;
     let (journal, left_over, writer) = (journal.journal, journal.left_over, journal.writer);
@@ -95,9 +113,11 @@ pub async fn run(
             gate: admission::at_first(&offers),
             standing: vec![None; offers.len()],
         }),
+        host,
         hints: watch::Sender::new(None),
         admission: Admission::new(),
-        card: Mutex::default(),
+        card: Mutex::new(Card::at(config.pace)),
+        card_changed: Notify::new(),
         recheck: backends.iter().map(|_| Notify::new()).collect(),
         attempts: TaskTracker::new(),
         store: Mutex::new(None),

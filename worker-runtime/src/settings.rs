@@ -8,6 +8,8 @@ use shared::film::Mistake;
 use shared::ids::WorkerId;
 use shared::time::millis;
 
+pub use crate::pace::Pace;
+
 /// Most attempts that one worker runs at once.
 const MAX_SLOTS: u32 = 1024;
 /// Shortest pause between two tries of anything: less would be a busy loop.
@@ -68,6 +70,9 @@ pub struct WorkerConfig {
     /// Section `[gpu]`.
     #[serde(skip)]
     pub gpu: GpuSettings,
+    /// How fast time goes for the work on a card. Not to be set by users: it makes nothing faster.
+    #[serde(skip)]
+    pub pace: Pace,
 }
 
 /// Section `[gpu]`: the card that a worker's backends run on.
@@ -175,6 +180,7 @@ impl WorkerConfig {
             state_interval: defaults::state_interval(),
             prepare_interval: defaults::prepare_interval(),
             gpu: GpuSettings::default(),
+            pace: Pace::default(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::admission::{Admission, Shut};
 use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
 use crate::gpu::footprint::Usual;
+use crate::gpu::probe::host::HostSource;
 use crate::journal::Journal;
 use crate::offers::Offer;
 use crate::report::Reporter;
@@ -41,12 +42,16 @@ pub(crate) struct Worker {
     pub(crate) slots: Slots,
     pub(crate) runs: Arc<Runs>,
     pub(crate) conditions: watch::Sender<Conditions>,
+    /// Where readings of the host come from.
+    pub(crate) host: Arc<dyn HostSource>,
     /// What the coordinator said last of what waits.
     pub(crate) hints: watch::Sender<Option<Hints>>,
     /// The card that the work here needs, and the gate before it.
     pub(crate) admission: Admission,
     /// What is known of the card that the work here needs.
     pub(crate) card: Mutex<Card>,
+    /// There is something new on it.
+    pub(crate) card_changed: Notify,
     /// One for each backend: it failed, look again whether it is ready.
     pub(crate) recheck: Vec<Notify>,
     /// Granted runs, until their report is written down.

@@ -19,6 +19,8 @@ pub struct Ask {
     pub temperature: f64,
     /// Seed of that choice.
     pub seed: u32,
+    /// Processor threads to keep to; absent: as many as the server likes. Only Ollama can be told.
+    pub threads: Option<u32>,
 }
 
 /// One turn of a conversation.

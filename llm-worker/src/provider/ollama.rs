@@ -36,6 +36,9 @@ struct Options {
     num_predict: u32,
     temperature: f64,
     seed: u32,
+    // Another number loads the model anew, so that it is sent only where it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_thread: Option<u32>,
 }
 
 impl Provider for Ollama {
@@ -64,6 +67,7 @@ impl Provider for Ollama {
                 num_predict: ask.max_tokens,
                 temperature: ask.temperature,
                 seed: ask.seed,
+                num_thread: ask.threads,
             },
         };
         Call::post("/api/chat", &body)

@@ -54,6 +54,9 @@ pub struct ModelSettings {
     /// Host memory that it holds here, in MiB.
     #[serde(default)]
     pub ram_mib: u32,
+    /// Processor threads that it keeps busy here.
+    #[serde(default)]
+    pub threads: u32,
     /// How free it is in its choice of words.
     #[serde(default = "defaults::temperature")]
     pub temperature: f64,
@@ -239,6 +242,7 @@ impl ModelSettings {
                 spike: whole,
             }),
             ram: mib(self.ram_mib),
+            threads: self.threads,
         }
     }
 }

@@ -32,6 +32,7 @@ const PATIENCE: u32 = 5;
 pub struct Writer {
     profile: ProfileName,
     needs: ResourceRequest,
+    model: String,
     server: Server,
     context: u32,
     temperature: f64,
@@ -50,6 +51,7 @@ impl Writer {
         Ok(Self {
             profile: model.profile.clone(),
             needs: model.needs(),
+            model: model.model.clone(),
             server: model.server(key)?,
             context: model.context,
             temperature: model.temperature,
@@ -82,7 +84,10 @@ impl Writer {
         loop {
             let ask = match draft.next()? {
                 Next::Done(story) => return Ok(*story),
-                Next::Ask(ask) => ask,
+                Next::Ask(ask) => Ask {
+                    threads: context.threads,
+                    ..*ask
+                },
             };
             let (phase, written) = (draft.phase(), draft.written());
             let told = |tokens| {
@@ -209,6 +214,10 @@ impl Backend for Writer {
             backend: self.name().to_owned(),
             needs: self.needs,
         }]
+    }
+
+    fn made_by(&self, _profile: &ProfileName) -> Option<String> {
+        Some(format!("{}, context {}", self.model, self.context))
     }
 
     async fn prepare(&self) -> Result<(), NotReady> {

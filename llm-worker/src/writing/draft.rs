@@ -207,6 +207,7 @@ impl Draft {
                 max_tokens,
                 temperature: self.order.temperature,
                 seed: self.order.seed_of(step, self.again.is_some()),
+                threads: None,
             })
         })
     }

@@ -22,6 +22,7 @@ pub(crate) fn ask() -> Ask {
         max_tokens: 100,
         temperature: 0.7,
         seed: 7,
+        threads: None,
     }
 }
 

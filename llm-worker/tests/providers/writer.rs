@@ -33,6 +33,7 @@ pub(crate) fn model(kind: Kind, url: &str) -> ModelSettings {
         context: 8_192,
         gpu_mib: None,
         ram_mib: 0,
+        threads: 0,
         temperature: 0.8,
         timeout: Duration::from_secs(60),
         key: None,
@@ -223,6 +224,23 @@ async fn a_cut_answer_is_asked_for_once_more_with_a_higher_limit() {
         contexts.iter().all(|context| *context == 8_192),
         "another context would load the model anew"
     );
+}
+
+#[tokio::test]
+async fn ollama_is_told_how_many_threads_to_keep_to_and_nothing_where_there_is_no_limit() {
+    for threads in [None, Some(6)] {
+        let double = Double::start(Kind::Ollama).await;
+        double.then(say(&bible())).then(say(&scenes()));
+        let mut stage = Stage::new();
+        stage.context.threads = threads;
+        let writer = writer(Kind::Ollama, &double);
+        let told = writer.run(&attempt(payload()), &stage.context).await;
+        told.unwrap();
+        for asked in double.asked() {
+            let said = &asked.body["options"]["num_thread"];
+            assert_eq!(said.as_u64(), threads.map(u64::from), "{said}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use worker_runtime::gpu::gate::{Seen, Sight};
 use worker_runtime::gpu::ledger::BackendKind;
 use worker_runtime::gpu::probe::GpuProbe;
 use worker_runtime::gpu::probe::nvml::{NvmlOptions, NvmlProbe};
-use worker_runtime::gpu::probe::sampler::Sampler;
+use worker_runtime::gpu::probe::sampler::{Rhythm, Sampler};
 use worker_runtime::gpu::reading::{DeviceUuid, HostReading};
 
 use crate::backends::name_of;
@@ -46,7 +46,11 @@ impl View {
             ..NvmlOptions::default()
         }));
         let device = DeviceUuid(orders.device.clone());
-        let sampler = Sampler::start(Arc::clone(&probe) as _, device.clone(), INTERVAL)?;
+        let sampler = Sampler::start(
+            Arc::clone(&probe) as _,
+            device.clone(),
+            Rhythm::always(INTERVAL),
+        )?;
         let (address, pid) = orders.own_backend();
         Ok(Self {
             probe,

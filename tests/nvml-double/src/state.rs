@@ -59,6 +59,8 @@ pub struct Device {
     pub used: u64,
     /// Who is listed.
     pub processes: Vec<Process>,
+    /// Whether the driver keeps to itself what each process holds, as under Windows.
+    pub hides_figures: bool,
     /// Who starts between the question how long the list is and the list itself.
     pub joining: Vec<Process>,
     /// Why its clocks are low: NVML's bits.
@@ -163,6 +165,7 @@ impl Device {
             reserved: 512 << 20,
             used: 0,
             processes: Vec::new(),
+            hides_figures: false,
             joining: Vec::new(),
             throttle_reasons: 0,
             temperature: 40,

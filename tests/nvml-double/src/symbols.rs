@@ -218,7 +218,10 @@ unsafe fn put_list(count: *mut u32, list: *mut ProcessInfo, device: &Device, whi
     for (place, process) in entries.iter().enumerate() {
         let entry = ProcessInfo {
             pid: process.pid,
-            used: process.used.unwrap_or(NOT_AVAILABLE),
+            used: process
+                .used
+                .filter(|_| !device.hides_figures)
+                .unwrap_or(NOT_AVAILABLE),
             gpu_instance: NONE,
             compute_instance: NONE,
         };

@@ -97,6 +97,7 @@ impl Backend for Animatic {
             needs: ResourceRequest {
                 device: None,
                 ram: MEMORY,
+                threads: 0,
             },
         };
         vec![

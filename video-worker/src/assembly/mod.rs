@@ -184,6 +184,7 @@ impl Backend for Assembly {
             needs: ResourceRequest {
                 device: None,
                 ram: RAM,
+                threads: 0,
             },
         }]
     }

@@ -16,14 +16,18 @@ use crate::backend::Backend;
 use crate::gpu::admit::{Need, Policy};
 use crate::gpu::footprint::{DeviceModel, Extent, Footprints, Key, Sample, Usual};
 use crate::gpu::gate::Gate;
-use crate::gpu::ledger::{Aging, BackendId, Ledger, Owner, default_place};
+use crate::gpu::ledger::{Aging, BackendId, Ledger, Owner, Settling, default_place};
+use crate::gpu::probe::host::HostSource;
 use crate::gpu::probe::nvml::{NvmlOptions, NvmlProbe};
-use crate::gpu::probe::sampler::Sampler;
+use crate::gpu::probe::sampler::{Rhythm, Sampler};
 use crate::gpu::probe::{Fault, FoundDevice, GpuProbe};
+use crate::pace::Pace;
 use crate::settings::{DeviceChoice, GpuSettings};
 
-/// How often free memory is read.
+/// How often free memory is read while a job runs, waits or settles.
 const SAMPLED_EACH: Duration = Duration::from_millis(150);
+/// The same while nothing does: each look asks for a sample of its own, and this is for when looks do not come.
+const SAMPLED_IDLE: Duration = Duration::from_millis(1500);
 
 /// The card that this worker's backends run on.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ pub(super) enum NoCard {
     NotThere(DeviceChoice, Vec<FoundDevice>),
     /// Its ledger cannot be used.
     Ledger(String),
-    /// The host cannot be read, or gives us no thread.
+    /// The host gives us no thread.
     Host(String),
 }
 
@@ -96,7 +100,7 @@ impl fmt::Display for NoCard {
                 list(f, found)
             }
             Self::Ledger(error) => write!(f, "{error}; see gpu.ledger"),
-            Self::Host(error) => write!(f, "the host cannot be read: {error}"),
+            Self::Host(error) => write!(f, "this host has no thread to look at it: {error}"),
         }
     }
 }
@@ -110,6 +114,8 @@ pub(super) struct User {
     /// Where footprints are kept, if the settings do not say.
     pub(super) footprints: PathBuf,
     pub(super) backends: Vec<Arc<dyn Backend>>,
+    pub(super) host: Arc<dyn HostSource>,
+    pub(super) pace: Pace,
 }
 
 impl Card {
@@ -133,24 +139,26 @@ impl Card {
         };
         let ledger = Ledger::open(&place, Some(&device.uuid), owner);
         let ledger = ledger.map_err(|error| NoCard::Ledger(chain(&error)))?;
+        let ledger = ledger.settling(settling(user.pace));
         let shared: Arc<dyn GpuProbe> = Arc::clone(probe) as _;
-        let sampler = Sampler::start(shared, device.uuid.clone(), SAMPLED_EACH);
+        let sampler = Sampler::start(shared, device.uuid.clone(), rhythm(user.pace));
         let sampler = sampler.map_err(|error| NoCard::Host(error.to_string()))?;
         let on_card = user.backends.iter().map(|backend| {
             let id = backend_id(backend.as_ref(), &user.worker);
             (id, Arc::clone(backend))
         });
-        let sight = CardSight::new(sampler, on_card.collect(), runtime).map_err(NoCard::Host)?;
+        let host = Arc::clone(&user.host);
+        let sight = CardSight::new(sampler, host, on_card.collect(), runtime);
         let sight = Arc::new(sight);
         let seen = Arc::clone(&sight);
         let learned = learned(user, probe, &device);
-        let mut policy = Policy::default();
+        let mut policy = policy(user.pace);
         if let Some((footprints, model)) = &learned {
             policy.drift = footprints.drift(model);
         }
         Ok(Self {
             device,
-            gate: Gate::new(ledger, policy, Aging::default(), seen),
+            gate: Gate::new(ledger, policy, aging(user.pace), seen),
             sight,
             learned,
         })
@@ -159,15 +167,19 @@ impl Card {
     /// What a job of that profile needs, by what was declared and what was seen. Blocks for some milliseconds.
     pub(super) fn need(&self, profile: &Profile, extent: Extent) -> Need {
         match (&self.learned, self.key(profile, extent)) {
-            (Some((footprints, _)), Some(key)) => footprints.need(&profile.needs, false, &key),
-            _ => Need::declared(&profile.needs, false),
+            (Some((footprints, _)), Some(key)) => footprints.need(&profile.needs, &key),
+            _ => Need::declared(&profile.needs),
         }
     }
 
     /// What figures of such a job are kept for.
     pub(super) fn key(&self, profile: &Profile, extent: Extent) -> Option<Key> {
         let (_, model) = self.learned.as_ref()?;
-        Some(Key::new(profile.name.clone(), model.clone(), extent))
+        let backends = self.sight.backends().iter().map(|(_, backend)| backend);
+        let mut by = backends.filter(|backend| backend.profiles().contains(profile));
+        let made_by = by.next().and_then(|it| it.made_by(&profile.name));
+        let key = Key::new(profile.name.clone(), model.clone(), extent);
+        Some(key.made_by(made_by))
     }
 
     /// A job of that key has ended. Blocks for some milliseconds.
@@ -217,6 +229,37 @@ fn learned(
             );
             None
         }
+    }
+}
+
+fn rhythm(pace: Pace) -> Rhythm {
+    Rhythm {
+        often: pace.of(SAMPLED_EACH),
+        seldom: SAMPLED_IDLE,
+    }
+}
+
+/// The gate's numbers where time goes that fast.
+pub(super) fn policy(pace: Pace) -> Policy {
+    let usual = Policy::default();
+    Policy {
+        aged_after: pace.of(usual.aged_after),
+        passing_until: pace.of(usual.passing_until),
+        ..usual
+    }
+}
+
+pub(super) fn aging(pace: Pace) -> Aging {
+    Aging {
+        story_after: pace.of(Aging::default().story_after),
+    }
+}
+
+pub(super) fn settling(pace: Pace) -> Settling {
+    let usual = Settling::default();
+    Settling {
+        unseen_within: pace.of(usual.unseen_within),
+        ..usual
     }
 }
 

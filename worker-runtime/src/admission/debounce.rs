@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Shut;
 use crate::gpu::ledger::BootTime;
+use crate::pace::Pace;
 
 /// The gate must say yes for this long before a queue is opened, and no for this long before it is shut again: opening and
 /// shutting costs the broker more than a second of waiting costs anybody.
@@ -25,6 +26,7 @@ pub(super) struct Debounce {
     rests_until: Option<BootTime>,
     /// Jobs that were handed back since the last one was admitted.
     handed_back: u32,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +36,14 @@ struct Decided {
 }
 
 impl Debounce {
+    /// One of which nothing was said, where time goes that fast.
+    pub(super) fn at(pace: Pace) -> Self {
+        Self {
+            pace,
+            ..Self::default()
+        }
+    }
+
     /// The gate says that a job would be admitted, or why not. What is to be done.
     pub(super) fn said(&mut self, said: Option<Shut>, now: BootTime) -> Option<Shut> {
         if self.rests_until.is_some_and(|until| now < until) {
@@ -57,7 +67,7 @@ impl Debounce {
             };
         }
         let since = *self.otherwise.get_or_insert(now);
-        match now.since(since) >= HOLDS_FOR {
+        match now.since(since) >= self.pace.of(HOLDS_FOR) {
             true => self.decide(said, now),
             false => self.shut(),
         }
@@ -68,7 +78,7 @@ impl Debounce {
         let (first, last) = RESTS;
         let rest = first.saturating_mul(1 << self.handed_back.min(8)).min(last);
         self.handed_back += 1;
-        self.rests_until = Some(now.plus(rest));
+        self.rests_until = Some(now.plus(self.pace.of(rest)));
         self.decide(Some(why), now);
     }
 

@@ -1,4 +1,4 @@
-//! From a delivery to its room on the card.
+//! From a delivery to its room on the card, or on the host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::card::backend_id;
 use super::evict::make_room;
 use super::room::About;
 use super::told::split;
-use super::{Became, Card, Room, Shut, lock};
+use super::{Became, Card, Room, Shut, lock, needs_room};
 use crate::gpu::admit::{Need, Verdict, Waits};
 use crate::gpu::footprint::{Extent, Start};
 use crate::gpu::gate::{Answer, Reservation, Turn};
@@ -23,6 +23,12 @@ use crate::gpu::ledger::{Aging, BackendId, BootTime, Class, LedgerError, Precede
 use crate::offers::Offer;
 use crate::worker::Worker;
 
+/// The device memory of work without a device.
+const NOTHING: DeviceMemory = DeviceMemory {
+    load: ByteSize::ZERO,
+    peak: ByteSize::ZERO,
+    spike: ByteSize::ZERO,
+};
 /// A queue is open only while its work would be admitted: what does not fit then is a race, and passes soon or not at all. The
 /// job before it has settled by then, even where nothing tells what its backend holds.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -40,22 +46,47 @@ pub(crate) enum Entered {
     GoingAway,
 }
 
-/// Has the gate decide about that attempt, if it needs the card.
+/// Has the gate decide about that attempt, if there is one for such work.
 pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered {
     let kind = attempt.payload.kind();
     let Some(place) = worker.place_of(kind, &attempt.profile) else {
         return Entered::In(None);
     };
     let offer = &worker.offers[place];
-    let Some(declared) = offer.profile.needs.device else {
+    if !needs_room(&offer.profile) {
         return Entered::In(None);
-    };
+    }
     // A result that is there already needs no memory to be reported, and work that goes on here will not begin again.
     let (job, take) = (attempt.job, attempt.take);
     let is_done = worker.journal.success_of(job, take).is_some();
     if is_done || worker.runs.at_work_on(job, take).is_some() {
         return Entered::In(None);
     }
+    let entered = match offer.profile.needs.device {
+        Some(declared) => onto_card(worker, attempt, place, declared).await,
+        None => onto_host(worker, attempt, place).await,
+    };
+    let became = match &entered {
+        Entered::Full(reason) => Some(Became::HandedBack(reason.clone())),
+        Entered::In(_) => Some(Became::Admitted),
+        Entered::GoingAway => None,
+    };
+    lock(&worker.admission.became).extend(became.map(|it| (place, it)));
+    if let Entered::Full(reason) = &entered {
+        // Before the delivery is settled: the job must not come back to this worker at once.
+        worker.set(|now| now.gate[place] = Some(Shut::for_now(reason.clone())));
+    }
+    worker.admission.look_now();
+    entered
+}
+
+async fn onto_card(
+    worker: &Arc<Worker>,
+    attempt: &RunAttempt,
+    place: usize,
+    declared: DeviceMemory,
+) -> Entered {
+    let offer = &worker.offers[place];
     let Some(card) = worker.admission.card() else {
         return Entered::Full("there is no card".to_owned());
     };
@@ -73,32 +104,37 @@ pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered
     };
     let work = work(worker, offer, memory, attempt);
     let backend = work.backend.clone();
-    let entered = match decide(worker, &card, card.gate.turn(work, need), place).await {
+    let often = card.sight.often();
+    match decide(worker, Some(&card), card.gate.turn(work, need), place).await {
         Decided::Reserved(reservation) => {
             let about = About {
-                keeps: memory.load,
                 key: card.key(&offer.profile, extent),
                 ..about(worker, &card, offer, backend).await
             };
-            let room = Room::new(&card, reservation, about);
-            lock(&worker.admission.watched).push(room.watched());
+            let room = Room::on_card(&card, often, reservation, memory.load, about);
+            lock(&worker.admission.watched).extend(room.watched());
             Entered::In(Some(Box::new(room)))
         }
         Decided::Full(reason) => Entered::Full(reason),
         Decided::GoingAway => Entered::GoingAway,
-    };
-    let became = match &entered {
-        Entered::Full(reason) => Some(Became::HandedBack(reason.clone())),
-        Entered::In(_) => Some(Became::Admitted),
-        Entered::GoingAway => None,
-    };
-    lock(&worker.admission.became).extend(became.map(|it| (place, it)));
-    if let Entered::Full(reason) = &entered {
-        // Before the delivery is settled: the job must not come back to this worker at once.
-        worker.set(|now| now.gate[place] = Some(Shut::for_now(reason.clone())));
     }
-    worker.admission.look_now();
-    entered
+}
+
+async fn onto_host(worker: &Arc<Worker>, attempt: &RunAttempt, place: usize) -> Entered {
+    let offer = &worker.offers[place];
+    let Some(gate) = worker.admission.host.borrow().clone() else {
+        return Entered::Full("the host was not looked at yet".to_owned());
+    };
+    let needs = &offer.profile.needs;
+    let work = work(worker, offer, NOTHING, attempt);
+    let turn = gate.turn(work, Need::declared(needs));
+    match decide(worker, None, turn, place).await {
+        Decided::Reserved(reservation) => {
+            Entered::In(Some(Box::new(Room::on_host(reservation, needs.ram))))
+        }
+        Decided::Full(reason) => Entered::Full(reason),
+        Decided::GoingAway => Entered::GoingAway,
+    }
 }
 
 /// What the gate says in the end.
@@ -127,7 +163,6 @@ async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: Backen
     };
     let last = worker.admission.last();
     About {
-        keeps: ByteSize::ZERO,
         key: None,
         start,
         free: card.sight.free(),
@@ -136,7 +171,14 @@ async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: Backen
     }
 }
 
-async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: usize) -> Decided {
+/// Asks until there is an answer. Without a card nobody is put out.
+async fn decide(
+    worker: &Arc<Worker>,
+    card: Option<&Arc<Card>>,
+    mut turn: Turn,
+    place: usize,
+) -> Decided {
+    let pace = worker.config.pace;
     let mut since = Instant::now();
     loop {
         let asked = tokio::task::spawn_blocking(move || {
@@ -157,6 +199,9 @@ async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: u
                 target_free,
                 why,
             }) => {
+                let Some(card) = card else {
+                    return Decided::Full(why);
+                };
                 tracing::info!({ fields::REASON } = why, "asks others to leave");
                 let reached;
                 (turn, reached) = make_room(worker, card, turn, victims, target_free).await;
@@ -166,7 +211,9 @@ async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: u
                 }
                 since = Instant::now();
             }
-            Ok(Answer::Wait(reason)) if !may_pass(&reason) || since.elapsed() >= PATIENCE => {
+            Ok(Answer::Wait(reason))
+                if !may_pass(&reason) || since.elapsed() >= pace.of(PATIENCE) =>
+            {
                 return Decided::Full(reason.to_string());
             }
             Ok(Answer::Wait(_)) => {}
@@ -174,7 +221,7 @@ async fn decide(worker: &Arc<Worker>, card: &Arc<Card>, mut turn: Turn, place: u
             Err(error) => return Decided::Full(chain(&error)),
         }
         tokio::select! {
-            () = sleep(PAUSE) => {}
+            () = sleep(pace.of(PAUSE)) => {}
             () = worker.draining() => {}
         }
         if worker.conditions.borrow().draining {

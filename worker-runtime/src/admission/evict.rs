@@ -65,7 +65,8 @@ async fn ask_again(turn: Turn, victims: Vec<Victim>) -> Turn {
 
 /// Waits until so much is free, and says whether it is.
 async fn is_free(worker: &Worker, card: &Card, target: ByteSize) -> bool {
-    let until = Instant::now() + PATIENCE;
+    let pace = worker.config.pace;
+    let until = Instant::now() + pace.of(PATIENCE);
     loop {
         if card.sight.free().is_some_and(|free| free >= target) {
             return true;
@@ -73,7 +74,7 @@ async fn is_free(worker: &Worker, card: &Card, target: ByteSize) -> bool {
         if Instant::now() >= until || is_draining(worker) {
             return false;
         }
-        sleep(LOOK).await;
+        sleep(pace.of(LOOK)).await;
     }
 }
 

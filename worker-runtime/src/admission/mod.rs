@@ -3,20 +3,25 @@
 //! A worker whose backends need a card finds it (`card`), looks at it and at its host's books each second (`watch`), and
 //! shuts the queues of what would not be admitted. A delivery of such work asks the gate before it asks the coordinator
 //! (`enter`), has others leave if it must (`evict`), and what it was promised is its `room`. What is known of the card is
-//! `told`. Work that needs no card has none of this.
+//! `told`. Work without a card that takes much of its host has a gate of its own (`host`); all other work has none of this.
 
 mod card;
 mod debounce;
 mod enter;
 mod evict;
+mod host;
+mod orphans;
+mod queues;
 mod room;
 mod sight;
 mod told;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use shared::profile::Profile;
 use shared::protocol::{Device, Resident};
 use tokio::sync::{Notify, watch as channel};
 
@@ -24,20 +29,23 @@ pub(crate) use self::card::Card;
 pub(crate) use self::enter::{Entered, enter};
 use self::room::Watched;
 pub(crate) use self::room::{How, Left, Room};
-pub(crate) use self::watch::watch;
 use crate::gpu::admit::Need;
-use crate::gpu::gate::Survey;
+use crate::gpu::gate::{Gate, Survey};
 use crate::gpu::ledger::BackendId;
 use crate::offers::Offer;
+use crate::worker::Worker;
 
 /// What one worker knows of the card that its work needs.
 #[derive(Debug)]
 pub(crate) struct Admission {
     card: channel::Sender<Option<Arc<Card>>>,
+    /// The gate of work without a card.
+    host: channel::Sender<Option<Arc<Gate>>>,
     /// How things stood at the last look.
     last: Mutex<Option<Arc<Survey>>>,
     /// Something has changed that is worth a look now.
     look: Notify,
+    look_at_host: Notify,
     /// Jobs that are to be told what is seen of them.
     watched: Mutex<Vec<Weak<Mutex<Watched>>>>,
     /// What the last job of an offer needed, by the place of the offer: the next one will need about the same.
@@ -78,8 +86,10 @@ impl Admission {
     pub(crate) fn new() -> Self {
         Self {
             card: channel::Sender::new(None),
+            host: channel::Sender::new(None),
             last: Mutex::default(),
             look: Notify::new(),
+            look_at_host: Notify::new(),
             watched: Mutex::default(),
             needs: Mutex::default(),
             became: Mutex::default(),
@@ -113,6 +123,7 @@ impl Admission {
     /// Something has changed.
     pub(crate) fn look_now(&self) {
         self.look.notify_one();
+        self.look_at_host.notify_one();
     }
 }
 
@@ -120,11 +131,23 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().expect("nothing panics while it holds this lock")
 }
 
-/// The state of offers that need a card, before anything is known of it.
+/// Looks at the card and at the host for as long as the worker lives.
+pub(crate) async fn watch(worker: Arc<Worker>) {
+    tokio::join!(watch::watch(Arc::clone(&worker)), host::watch(worker));
+    // Where there is nothing to look at.
+    pending::<()>().await;
+}
+
+/// Whether such work begins only with a room.
+pub(crate) fn needs_room(profile: &Profile) -> bool {
+    profile.needs.device.is_some() || host::concerns(profile)
+}
+
+/// The state of offers that a gate decides about, before anything is known.
 pub(crate) fn at_first(offers: &[Offer]) -> Vec<Option<Shut>> {
-    let needs = |offer: &Offer| {
-        offer.profile.needs.device?;
-        Some(Shut::for_now("the card is being looked at"))
+    let at_first = |offer: &Offer| match offer.profile.needs.device {
+        Some(_) => Some(Shut::for_now("the card is being looked at")),
+        None => host::at_first(&offer.profile),
     };
-    offers.iter().map(needs).collect()
+    offers.iter().map(at_first).collect()
 }

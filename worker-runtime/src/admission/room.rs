@@ -13,16 +13,26 @@ use super::{Card, lock};
 use crate::gpu::footprint::{End, Key, Recorder, Start, Usual};
 use crate::gpu::gate::Reservation;
 use crate::gpu::ledger::{BackendId, LedgerError};
-use crate::gpu::probe::sampler::Sample;
+use crate::gpu::probe::sampler::{Often, Sample};
 
 /// What a job was promised. Dropped without a word, it counts as promised until the backend is seen to have nothing to do.
 #[derive(Debug)]
 pub(crate) struct Room {
-    card: Arc<Card>,
     reservation: Reservation,
+    /// What stays loaded after the job.
+    keeps: ByteSize,
+    /// What is seen of it, where it is on a card.
+    on_card: Option<OnCard>,
+}
+
+/// How a job on a card is watched.
+#[derive(Debug)]
+struct OnCard {
+    card: Arc<Card>,
     about: About,
     watched: Arc<Mutex<Watched>>,
     began: Instant,
+    _often: Often,
     _watching: AbortOnDropHandle<()>,
 }
 
@@ -30,8 +40,6 @@ pub(crate) struct Room {
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) backend: BackendId,
-    /// What stays loaded after the job.
-    pub(super) keeps: ByteSize,
     /// What its figures are kept for.
     pub(super) key: Option<Key>,
     /// What its backend had loaded before.
@@ -85,7 +93,14 @@ pub(crate) enum How {
 }
 
 impl Room {
-    pub(super) fn new(card: &Arc<Card>, reservation: Reservation, about: About) -> Self {
+    /// That of a job on that card.
+    pub(super) fn on_card(
+        card: &Arc<Card>,
+        often: Often,
+        reservation: Reservation,
+        keeps: ByteSize,
+        about: About,
+    ) -> Self {
         let recorder = about
             .free
             .map(|free| Recorder::new(about.start, free, about.foreign));
@@ -94,19 +109,39 @@ impl Room {
             recorder,
         }));
         let watching = watch_free(card.sight.samples(), Arc::downgrade(&watched));
-        Self {
+        let on_card = OnCard {
             card: Arc::clone(card),
-            reservation,
             about,
             watched,
             began: Instant::now(),
+            _often: often,
             _watching: AbortOnDropHandle::new(tokio::spawn(watching)),
+        };
+        Self {
+            reservation,
+            keeps,
+            on_card: Some(on_card),
         }
     }
 
+    /// That of a job without a card.
+    pub(super) fn on_host(reservation: Reservation, keeps: ByteSize) -> Self {
+        Self {
+            reservation,
+            keeps,
+            on_card: None,
+        }
+    }
+
+    /// Processor threads that the job is to keep to, if it may not take as many as it likes.
+    pub(crate) fn threads(&self) -> Option<u32> {
+        self.reservation.threads()
+    }
+
     /// To be told of what is seen of the job, as long as it goes on.
-    pub(super) fn watched(&self) -> Weak<Mutex<Watched>> {
-        Arc::downgrade(&self.watched)
+    pub(super) fn watched(&self) -> Option<Weak<Mutex<Watched>>> {
+        let on_card = self.on_card.as_ref()?;
+        Some(Arc::downgrade(&on_card.watched))
     }
 
     /// The job has ended, or does not begin. How long such work takes, if that is known better now.
@@ -129,8 +164,9 @@ impl Room {
     }
 
     fn tell(self, left: Left) -> Result<Option<Usual>, LedgerError> {
-        let took = self.began.elapsed();
-        let recorder = lock(&self.watched).recorder.take();
+        let took = self.on_card.as_ref().map(|it| it.began.elapsed());
+        let seen = self.on_card.as_ref();
+        let recorder = seen.and_then(|it| lock(&it.watched).recorder.take());
         let how = match left {
             Left::Untouched => return self.reservation.withdraw().map(|()| None),
             // Dropped as it is.
@@ -139,20 +175,24 @@ impl Room {
         };
         let lowest = recorder.as_ref().map(Recorder::lowest_free);
         let lowest = lowest.filter(|_| how == How::Well);
-        self.reservation.finish(self.about.keeps, lowest)?;
+        self.reservation.finish(self.keeps, lowest)?;
         let end = match how {
             How::Well => End::Finished,
             How::OutOfMemory => End::OutOfMemory,
             How::Otherwise => return Ok(None),
         };
-        let (Some(key), Some(recorder)) = (self.about.key, recorder) else {
+        let (Some(OnCard { card, about, .. }), Some(recorder), Some(took)) =
+            (self.on_card, recorder, took)
+        else {
             return Ok(None);
         };
-        let before = self.card.usual(&key.profile);
-        let (run, load) = parts(took, self.about.start, before);
-        self.card
-            .observe(&key, &recorder.finish(end, run, load, None));
-        Ok(self.card.usual(&key.profile))
+        let Some(key) = about.key else {
+            return Ok(None);
+        };
+        let before = card.usual(&key.profile);
+        let (run, load) = parts(took, about.start, before);
+        card.observe(&key, &recorder.finish(end, run, load, None));
+        Ok(card.usual(&key.profile))
     }
 }
 

@@ -13,9 +13,9 @@ use crate::backend::Backend;
 use crate::gpu::admit;
 use crate::gpu::gate::{Seen, Sight};
 use crate::gpu::ledger::BackendId;
-use crate::gpu::probe::host::HostProbe;
-use crate::gpu::probe::sampler::{Sample, Sampler};
-use crate::gpu::reading::{DeviceReading, HostReading};
+use crate::gpu::probe::host::HostSource;
+use crate::gpu::probe::sampler::{Often, Sample, Sampler};
+use crate::gpu::reading::DeviceReading;
 
 /// A decision waits no longer for a reading.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -23,39 +23,41 @@ const DEADLINE: Duration = Duration::from_millis(500);
 const STILL: ByteSize = ByteSize::mib(16);
 /// After this long, who holds what is asked anew though nothing moves.
 const HOLDERS_KEEP: Duration = Duration::from_secs(30);
-/// The host is read again after this long.
-const HOST_KEEPS: Duration = Duration::from_millis(500);
 
 /// What the gate of one worker sees.
 pub(super) struct CardSight {
     sampler: Sampler,
     backends: Vec<(BackendId, Arc<dyn Backend>)>,
     runtime: Handle,
-    host: Mutex<(HostProbe, Option<(HostReading, Instant)>)>,
+    host: Arc<dyn HostSource>,
     /// The last reading with who holds what, and when it was asked for.
     full: Mutex<Option<(DeviceReading, Instant)>>,
 }
 
 impl CardSight {
-    /// # Errors
-    /// If the host cannot be read.
     pub(super) fn new(
         sampler: Sampler,
+        host: Arc<dyn HostSource>,
         backends: Vec<(BackendId, Arc<dyn Backend>)>,
         runtime: Handle,
-    ) -> Result<Self, String> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             sampler,
             backends,
             runtime,
-            host: Mutex::new((HostProbe::new()?, None)),
+            host,
             full: Mutex::default(),
-        })
+        }
     }
 
     /// The latest sample of the card's memory, to be watched.
     pub(super) fn samples(&self) -> tokio::sync::watch::Receiver<Option<Sample>> {
         self.sampler.latest()
+    }
+
+    /// The card is read often as long as the answer lives.
+    pub(super) fn often(&self) -> Often {
+        self.sampler.often()
     }
 
     /// What is free, if that was read lately.
@@ -94,10 +96,10 @@ impl CardSight {
         }
     }
 
-    /// The last reading, with the memory as it was sampled since, if it tells the same.
+    /// The last reading, with the memory as it is now, if that tells the same.
     fn refreshed(&self) -> Option<DeviceReading> {
         let (last, at) = lock(&self.full).clone()?;
-        let sample = self.sampler.latest().borrow().clone()?;
+        let sample = self.runtime.block_on(self.sampler.sample(DEADLINE))?;
         let memory = sample.memory.ok()?;
         let moved = memory.free.as_bytes().abs_diff(last.free.as_bytes());
         let serves = moved <= STILL.as_bytes() && at.elapsed() < HOLDERS_KEEP;
@@ -111,40 +113,26 @@ impl CardSight {
         })
     }
 
-    fn host(&self) -> HostReading {
-        let mut host = lock(&self.host);
-        let (probe, last) = &mut *host;
-        match last {
-            Some((reading, at)) if at.elapsed() < HOST_KEEPS => HostReading {
-                age: reading.age + at.elapsed(),
-                ..reading.clone()
-            },
-            _ => {
-                let reading = probe.read();
-                *last = Some((reading.clone(), Instant::now()));
-                reading
-            }
-        }
-    }
-
     fn seen(&self, device: Option<DeviceReading>) -> Seen {
-        let backends = self.backends.iter().map(|(id, backend)| {
-            let on_card = backend.on_card();
-            admit::Backend {
-                id: id.clone(),
-                kind: on_card.kind,
-                pids: on_card.pids,
-                live: true,
-                reported: on_card.reported,
-                residue: on_card.residue,
-            }
-        });
         Seen {
             device,
-            host: Some(self.host()),
-            backends: backends.collect(),
+            host: self.host.read(),
+            backends: self.backends.iter().map(as_used).collect(),
             ram_held: BTreeMap::new(),
         }
+    }
+}
+
+/// How a backend uses the card, as far as it knows without asking anybody.
+pub(super) fn as_used((id, backend): &(BackendId, Arc<dyn Backend>)) -> admit::Backend {
+    let on_card = backend.on_card();
+    admit::Backend {
+        id: id.clone(),
+        kind: on_card.kind,
+        pids: on_card.pids,
+        live: true,
+        reported: on_card.reported,
+        residue: on_card.residue,
     }
 }
 

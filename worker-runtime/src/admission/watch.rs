@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::card::{NoCard, User, backend_id, probe};
-use super::debounce::Debounce;
-use super::enter::{class_of, shut_by};
+use super::enter::class_of;
 use super::evict::{leave, to_leave};
+use super::orphans::{Orphans, is_left};
+use super::queues::Queues;
 use super::told::split;
-use super::{Became, Card, Shut, lock};
+use super::{Card, Shut, lock};
 use crate::backend::BackendSays;
 use crate::gpu::admit::{Booked, Evictions, Verdict};
 use crate::gpu::footprint::Extent;
@@ -25,6 +26,7 @@ use crate::gpu::gate::{COOL_DOWN, Prospect, Survey};
 use crate::gpu::ledger::{BackendId, BootTime, Page, State};
 use crate::gpu::probe::Fault;
 use crate::gpu::probe::nvml::NvmlProbe;
+use crate::gpu::probe::sampler::Often;
 use crate::worker::Worker;
 
 /// Pause between two looks while nothing changes.
@@ -37,16 +39,18 @@ const FIND_EACH: Duration = Duration::from_secs(60);
 const FIND_WITHIN: Duration = Duration::from_secs(15);
 /// A backend that does not say within this time what it does is silent.
 const SAYS_WITHIN: Duration = Duration::from_secs(2);
+/// A card is lost when so many samples in a row have found it so.
+const LOST_AFTER: u32 = 2;
 /// Free memory has not moved if it moved by less, since a backend fell silent.
 const STILL: u64 = 16 << 20;
 
 /// Looks for as long as the worker lives. Without work for a card there is nothing to look at.
-pub(crate) async fn watch(worker: Arc<Worker>) {
+pub(super) async fn watch(worker: Arc<Worker>) {
     let places: Vec<usize> = (0..worker.offers.len())
         .filter(|place| worker.offers[*place].profile.needs.device.is_some())
         .collect();
     if places.is_empty() {
-        return pending().await;
+        return;
     }
     let card = find(&worker, &places).await;
     worker.admission.card.send_replace(Some(Arc::clone(&card)));
@@ -68,14 +72,15 @@ pub(crate) async fn watch(worker: Arc<Worker>) {
     };
     Watch {
         prospects,
-        queues: vec![Debounce::default(); places.len()],
+        queues: Queues::new(&worker, places),
         said: Vec::new(),
+        orphans: Orphans::default(),
+        often: None,
         free_then: None,
         tried_until: None,
         lost: false,
         worker,
         card,
-        places,
     }
     .look()
     .await;
@@ -88,6 +93,8 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
         boot: worker.me.boot,
         settings: worker.config.gpu.clone(),
         footprints: worker.config.data_dir.join("footprints"),
+        host: Arc::clone(&worker.host),
+        pace: worker.config.pace,
         backends: worker.backends.clone(),
     };
     let probe = probe(&user.settings);
@@ -163,14 +170,15 @@ fn prospect(worker: &Worker, card: &Card, place: usize) -> Prospect {
 struct Watch {
     worker: Arc<Worker>,
     card: Arc<Card>,
-    /// The offers that need the card.
-    places: Vec<usize>,
+    /// Those of the offers that need the card.
+    queues: Queues,
     /// For each of them.
     prospects: Vec<Prospect>,
-    /// For each of them.
-    queues: Vec<Debounce>,
     /// What backends with orphans said last.
     said: Vec<(BackendId, BackendSays)>,
+    orphans: Orphans,
+    /// Held while something goes on on the card.
+    often: Option<Often>,
     /// What was free when a backend was first silent.
     free_then: Option<u64>,
     /// Until then others are not asked to leave.
@@ -190,12 +198,12 @@ impl Watch {
                     self.apply(&survey).await
                 }
                 Err(why) => {
-                    self.shut_all(&why);
+                    self.queues.shut_all(&self.worker, &why);
                     LOOK_EACH
                 }
             };
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep(self.worker.config.pace.of(pause)) => {}
                 () = self.worker.admission.look.notified() => {}
             }
         }
@@ -220,13 +228,16 @@ impl Watch {
         }
         self.tell_tap(survey);
         self.tell_rooms(survey);
-        self.note_what_became();
-        self.open_and_shut(&survey.verdicts);
+        if self.queues.note_what_became(&self.worker) {
+            self.tried_until = Some(BootTime::now().plus(self.worker.config.pace.of(COOL_DOWN)));
+        }
+        self.queues.open_and_shut(&self.worker, &survey.verdicts);
         *lock(&self.worker.admission.last) = Some(Arc::clone(survey));
         for asked in to_leave(&self.card, page) {
             leave(Arc::clone(&self.card), asked.clone()).await;
         }
-        self.said = self.ask_backends(page).await;
+        let answers = self.ask_backends(page).await;
+        self.said = self.orphans.heard(page, answers);
         let moves = |state: &State| matches!(state, State::Settling { .. } | State::Claim { .. });
         let soon = page
             .entries
@@ -234,7 +245,12 @@ impl Watch {
             .any(|it| moves(&it.entry.state) || it.orphaned)
             || !page.tickets.is_empty()
             || !page.asked.is_empty()
-            || self.queues.iter().any(Debounce::is_undecided);
+            || self.queues.is_undecided();
+        let is_still = !soon && !page.entries.iter().any(Booked::is_active);
+        self.often = match is_still {
+            true => None,
+            false => self.often.take().or_else(|| Some(self.card.sight.often())),
+        };
         match soon {
             true => LOOK_SOON,
             false => LOOK_EACH,
@@ -254,49 +270,15 @@ impl Watch {
 
     fn tell_tap(&self, survey: &Survey) {
         let mut card = self.worker.card();
-        card.looked(&survey.page, &self.worker.me.worker, BootTime::now());
+        if let Some(reading) = &survey.seen.device {
+            card.has(reading.total);
+        }
+        if card.looked(&survey.page, &self.worker.me.worker, BootTime::now()) {
+            self.worker.card_changed.notify_one();
+        }
         for (prospect, verdict) in self.prospects.iter().zip(&survey.verdicts) {
             let fits = matches!(verdict, Verdict::Admit { .. });
             card.fits_beside(&prospect.profile, fits);
-        }
-    }
-
-    fn open_and_shut(&mut self, verdicts: &[Verdict]) {
-        let now = BootTime::now();
-        let queues = self.queues.iter_mut().zip(verdicts);
-        let shut: Vec<_> = queues
-            .map(|(queue, verdict)| queue.said(shut_by(verdict), now))
-            .collect();
-        self.put(shut);
-    }
-
-    fn shut_all(&mut self, why: &str) {
-        let shut = vec![Some(Shut::for_now(why)); self.places.len()];
-        self.put(shut);
-    }
-
-    fn put(&self, shut: Vec<Option<Shut>>) {
-        self.worker.set(|now| {
-            for (place, shut) in self.places.iter().zip(shut) {
-                now.gate[*place] = shut;
-            }
-        });
-    }
-
-    fn note_what_became(&mut self) {
-        let now = BootTime::now();
-        let became = std::mem::take(&mut *lock(&self.worker.admission.became));
-        for (place, became) in became {
-            let Some(queue) = self.places.iter().position(|it| *it == place) else {
-                continue;
-            };
-            match became {
-                Became::Admitted => self.queues[queue].admitted(),
-                Became::HandedBack(why) => {
-                    self.queues[queue].handed_back(Shut::for_now(why), now);
-                }
-                Became::NoRoom => self.tried_until = Some(now.plus(COOL_DOWN)),
-            }
         }
     }
 
@@ -319,7 +301,12 @@ impl Watch {
             evictions,
             ..prospect.clone()
         };
-        self.places.iter().zip(&self.prospects).map(with).collect()
+        self.queues
+            .places()
+            .iter()
+            .zip(&self.prospects)
+            .map(with)
+            .collect()
     }
 
     /// Asks those of our backends that a worker has left in the middle of a job.
@@ -360,12 +347,12 @@ impl Watch {
         self.free_then.zip(now).is_some_and(still)
     }
 
-    /// On a card that is lost nothing is left of what was promised.
+    /// On a card that is lost nothing is left of what was promised. One sample alone may be a hiccup of the driver, and what is
+    /// void once stays void, though its backends go on.
     async fn look_for_loss(&mut self) {
-        let sample = self.card.sight.samples().borrow().clone();
-        let fault = sample.and_then(|sample| sample.memory.err());
-        let lost = matches!(fault, Some(Fault::Lost | Fault::ResetRequired));
-        if lost && !self.lost {
+        let samples = self.card.sight.samples().borrow().clone();
+        let is_lost = samples.is_some_and(|sample| sample.lost >= LOST_AFTER);
+        if is_lost && !self.lost {
             let gate = Arc::clone(&self.card.gate);
             let told = tokio::task::spawn_blocking(move || gate.device_lost()).await;
             if let Ok(Err(error)) = told {
@@ -375,11 +362,6 @@ impl Watch {
                 );
             }
         }
-        self.lost = lost;
+        self.lost = is_lost;
     }
-}
-
-/// A job whose worker is gone.
-fn is_left(booked: &Booked) -> bool {
-    booked.orphaned && matches!(booked.entry.state, State::Job)
 }

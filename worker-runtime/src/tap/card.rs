@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use shared::byte_size::ByteSize;
 use shared::ids::{JobId, ProfileName, WorkerId};
 use shared::job::JobKind;
 use shared::profile::DeviceMemory;
@@ -12,6 +13,7 @@ use shared::profile::DeviceMemory;
 use super::swap::{Candidate, CardView, Present, Times, Waits, size_class};
 use crate::gpu::admit::Booked;
 use crate::gpu::ledger::{BackendId, BootTime, Class, Page, State};
+use crate::pace::Pace;
 
 /// Unloading a model takes this long, from the request to the reading that shows it.
 const UNLOAD: Duration = Duration::from_secs(2);
@@ -22,12 +24,15 @@ pub(crate) struct Card {
     seen: Option<Seen>,
     /// Profiles for which nothing has to leave.
     beside: BTreeSet<ProfileName>,
+    /// All memory of the card, once it was read.
+    total: Option<ByteSize>,
     /// What was measured of how long profiles take.
     times: BTreeMap<ProfileName, Times>,
+    pace: Pace,
 }
 
 /// What was seen last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Seen {
     present: Option<OnCard>,
     /// What this worker has loaded.
@@ -50,8 +55,18 @@ struct OnCard {
 }
 
 impl Card {
-    /// The ledger's page of the card was read. To be told about once a second, and whenever the worker decides.
-    pub(crate) fn looked(&mut self, page: &Page, me: &WorkerId, now: BootTime) {
+    /// One of which nothing is known, where time goes that fast.
+    pub(crate) fn at(pace: Pace) -> Self {
+        Self {
+            pace,
+            ..Self::default()
+        }
+    }
+
+    /// The ledger's page of the card was read. To be told about once a second, and whenever the worker decides. Whether there
+    /// is something new on the card.
+    pub(crate) fn looked(&mut self, page: &Page, me: &WorkerId, now: BootTime) -> bool {
+        let was = self.seen.clone();
         let before = self.seen.take().unwrap_or_default();
         let is_claim = |booked: &&Booked| matches!(booked.entry.state, State::Claim { .. });
         let of_others = |owner: &WorkerId| owner != me;
@@ -78,6 +93,19 @@ impl Card {
             quiet_since: is_quiet.then(|| before.quiet_since.unwrap_or(now)),
             spoken_for: waits || claimed,
         });
+        was != self.seen
+    }
+
+    /// The card has so much memory.
+    pub(crate) fn has(&mut self, total: ByteSize) {
+        self.total = Some(total);
+    }
+
+    /// How many of the usual cards are smaller than this one and large enough for that work all the same: who has such a card
+    /// does it as well, and leaves this one to work that needs it. Not known before the card was read.
+    pub(crate) fn is_too_large_by(&self, candidate: &Candidate) -> Option<u32> {
+        let class = size_class(gib(self.total?));
+        Some(class.saturating_sub(candidate.class))
     }
 
     /// The gate was asked whether that profile fits as things are.
@@ -138,30 +166,32 @@ impl Card {
         let reload = leaves
             .filter(is_wanted)
             .map_or(Duration::ZERO, |present| present.times.load);
-        let unload = leaves.map_or(Duration::ZERO, |_| UNLOAD);
+        let unload = leaves.map_or(Duration::ZERO, |_| self.pace.of(UNLOAD));
         Candidate {
             warm: is_resident || own.is_some_and(|own| own.contains(profile)),
             beside,
             times,
             price: unload + times.load + reload,
-            class: size_class(memory.peak.as_bytes().div_ceil(1 << 30)),
+            class: size_class(gib(memory.peak)),
             waits,
         }
     }
 
     fn times_of(&self, profile: &ProfileName, class: Class) -> Times {
         let measured = self.times.get(profile).copied();
-        measured.unwrap_or(match class {
-            Class::Story => Times {
-                load: Duration::from_secs(10),
-                run: Duration::from_secs(20),
-            },
-            Class::Video => Times {
-                load: Duration::from_secs(45),
-                run: Duration::from_secs(50),
-            },
+        let (load, run) = match class {
+            Class::Story => (10, 20),
+            Class::Video => (45, 50),
+        };
+        measured.unwrap_or_else(|| Times {
+            load: self.pace.of(Duration::from_secs(load)),
+            run: self.pace.of(Duration::from_secs(run)),
         })
     }
+}
+
+fn gib(amount: ByteSize) -> u64 {
+    amount.as_bytes().div_ceil(1 << 30)
 }
 
 /// That entry's model, with the count of its jobs if it was there before.
@@ -196,14 +226,13 @@ fn class_of(kind: JobKind) -> Class {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use shared::byte_size::ByteSize;
+pub(crate) mod tests {
     use shared::ids::{Attempt, BootId, Take};
 
     use super::*;
     use crate::gpu::ledger::{Aging, BackendKind, Entry, EntryId, Owner, Precedence, Ticket, Work};
 
-    pub(in crate::tap) const WAN: DeviceMemory = DeviceMemory {
+    pub(crate) const WAN: DeviceMemory = DeviceMemory {
         load: ByteSize::gib(18),
         peak: ByteSize::gib(21),
         spike: ByteSize::gib(23),
@@ -213,11 +242,11 @@ pub(super) mod tests {
         BootTime::after(Duration::from_secs(seconds))
     }
 
-    pub(in crate::tap) fn me() -> WorkerId {
+    pub(crate) fn me() -> WorkerId {
         "video-1".parse().unwrap()
     }
 
-    pub(in crate::tap) fn other() -> WorkerId {
+    pub(crate) fn other() -> WorkerId {
         "llm-1".parse().unwrap()
     }
 
@@ -229,7 +258,7 @@ pub(super) mod tests {
     }
 
     /// An entry in that state since then, and how old it is now.
-    pub(in crate::tap) fn booked(
+    pub(crate) fn booked(
         worker: WorkerId,
         profile: &str,
         job: u128,
@@ -267,7 +296,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::tap) fn resident() -> State {
+    pub(crate) fn resident() -> State {
         State::Resident {
             size: ByteSize::gib(18),
             free_then: ByteSize::gib(5),
@@ -275,7 +304,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::tap) fn page(entries: Vec<Booked>) -> Page {
+    pub(crate) fn page(entries: Vec<Booked>) -> Page {
         Page {
             entries,
             ..Page::default()
@@ -397,6 +426,27 @@ pub(super) mod tests {
             .warm
         };
         assert!(is_warm("wan", false) && !is_warm("mistral", false) && is_warm("mistral", true));
+    }
+
+    #[test]
+    fn a_card_is_too_large_by_those_smaller_ones_that_would_do() {
+        let mut card = Card::default();
+        let small = DeviceMemory {
+            peak: ByteSize::gib(9),
+            ..WAN
+        };
+        let by = |card: &Card, memory| {
+            let view = view(card, 100);
+            let candidate =
+                card.candidate(JobKind::Scene, &name("wan"), memory, false, &view, None);
+            card.is_too_large_by(&candidate)
+        };
+        assert_eq!(by(&card, small), None);
+        for (total, wan, short) in [(12, 0, 0), (16, 0, 1), (24, 0, 2), (48, 1, 3)] {
+            card.has(ByteSize::gib(total));
+            let expected = (Some(wan), Some(short));
+            assert_eq!((by(&card, WAN), by(&card, small)), expected, "{total}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::card::Card;
+#[cfg(test)]
+pub(crate) use self::card::tests as card_tests;
 use self::choose::{View, choose};
 pub(crate) use self::hints::Hints;
 use self::line::{Line, LineEnd};
@@ -43,9 +45,13 @@ const PAUSE_WHEN_STUCK: Duration = Duration::from_secs(30);
 
 /// How often queues of work for a card are looked at again: what they wait for comes with time, and nobody tells.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while all of them are open: then only what is on the card changes anything, and that is told.
+const LOOK_IDLE: Duration = Duration::from_secs(2);
 /// Consumer priority of the queue whose model is loaded: the broker gives its messages to such workers first, wherever they
-/// are. All others have 0.
+/// are.
 const WARM_PRIORITY: i32 = 10;
+/// The same on a card that is no larger than the work needs; less by one for each size of card that it is too large.
+const FITTING_PRIORITY: i32 = 5;
 
 /// Keeps the right queues open until the worker drains and every delivery in hand is settled.
 pub(crate) async fn serve(worker: Arc<Worker>) {
@@ -73,6 +79,9 @@ struct Tap {
     hints: watch::Receiver<Option<Hints>>,
     /// Whether any work here needs a card.
     uses_card: bool,
+    policy: SwapPolicy,
+    /// When the queues of work for a card are looked at again.
+    look: Duration,
 }
 
 impl Tap {
@@ -87,6 +96,8 @@ impl Tap {
                 .offers
                 .iter()
                 .any(|offer| offer.profile.needs.device.is_some()),
+            policy: SwapPolicy::at(worker.config.pace),
+            look: LOOK,
             worker,
             tasks: JoinSet::new(),
             blocked_until: vec![None; queues],
@@ -124,7 +135,7 @@ impl Tap {
         self.conditions.mark_unchanged();
         self.hints.mark_unchanged();
         let (candidates, card) = self.candidates(BootTime::now());
-        let priorities: Vec<_> = candidates.iter().map(priority).collect();
+        let priorities = self.priorities(&candidates);
         for (place, priority) in priorities.iter().enumerate() {
             self.lines.close_others(place, *priority);
         }
@@ -132,7 +143,12 @@ impl Tap {
         for (place, queue) in queues.iter_mut().enumerate() {
             queue.admitted = self.worker.admits(place);
         }
-        let stands = arrange(&mut queues, &candidates, &card, &SwapPolicy::default());
+        let stands = arrange(&mut queues, &candidates, &card, &self.policy);
+        let is_shut = |stand: &Option<Stand>| matches!(stand, Some(Stand::Shut(_)));
+        self.look = match stands.iter().any(is_shut) {
+            true => LOOK,
+            false => LOOK_IDLE,
+        };
         self.tell(&stands);
         let view = View {
             free,
@@ -140,6 +156,19 @@ impl Tap {
             queues,
         };
         (view, priorities)
+    }
+
+    /// The consumer priorities of the queues' lines.
+    fn priorities(&self, candidates: &[Option<Candidate>]) -> Vec<i32> {
+        let card = self.worker.card();
+        let priority = |candidate: &Option<Candidate>| match candidate {
+            Some(candidate) if candidate.warm => WARM_PRIORITY,
+            Some(candidate) => card
+                .is_too_large_by(candidate)
+                .map_or(0, |by| FITTING_PRIORITY.saturating_sub_unsigned(by).max(0)),
+            None => 0,
+        };
+        candidates.iter().map(priority).collect()
     }
 
     /// The queues whose work needs the card, and the card.
@@ -204,13 +233,17 @@ impl Tap {
         let due = unblocked
             .into_iter()
             .chain(more.then_some(self.settled_at))
-            .chain(self.uses_card.then(|| Instant::now() + LOOK))
+            .chain(
+                self.uses_card
+                    .then(|| Instant::now() + self.worker.config.pace.of(self.look)),
+            )
             .min();
         tokio::select! {
             () = self.lines.changed() => {}
             _ = self.slots.changed() => {}
             _ = self.conditions.changed() => {}
             _ = self.hints.changed(), if self.uses_card => {}
+            () = self.worker.card_changed.notified() => {}
             Some(ended) = self.tasks.join_next() => self.ended(ended),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
@@ -244,13 +277,5 @@ impl Tap {
                     .set(|conditions| conditions.blocked[place] = None);
             }
         }
-    }
-}
-
-/// The consumer priority of that queue's lines.
-fn priority(candidate: &Option<Candidate>) -> i32 {
-    match candidate {
-        Some(candidate) if candidate.warm => WARM_PRIORITY,
-        Some(_) | None => 0,
     }
 }

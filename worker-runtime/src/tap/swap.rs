@@ -20,6 +20,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::choose::QueueView;
+use crate::pace::Pace;
 
 /// A class of size counts in the order of cold queues as much as this long a wait.
 const CLASS_COUNTS_AS: Duration = Duration::from_mins(5);
@@ -38,6 +39,18 @@ pub(crate) struct SwapPolicy {
     pub(crate) wait_bound: Duration,
     /// A model that was loaded serves at least this many times its loading time, one job after another.
     pub(crate) batch_loads: u32,
+}
+
+impl SwapPolicy {
+    /// The same where time goes that fast.
+    pub(crate) fn at(pace: Pace) -> Self {
+        let usual = Self::default();
+        Self {
+            patience: pace.of(usual.patience),
+            wait_bound: pace.of(usual.wait_bound),
+            ..usual
+        }
+    }
 }
 
 impl Default for SwapPolicy {

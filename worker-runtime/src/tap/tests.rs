@@ -27,6 +27,7 @@ use super::*;
 use crate::admission::Admission;
 use crate::backend::{AttemptContext, Backend, NotReady};
 use crate::gpu::ledger::State;
+use crate::gpu::probe::host::ThisHost;
 use crate::journal::Journal;
 use crate::offers::offers;
 use crate::report::Reporter;
@@ -214,9 +215,11 @@ impl Stage {
                 gate: vec![None; offers.len()],
                 standing: vec![None; offers.len()],
             }),
+            host: Arc::new(ThisHost::default()),
             hints: watch::Sender::new(None),
             admission: Admission::new(),
             card: Mutex::default(),
+            card_changed: Notify::new(),
             recheck: vec![Notify::new()],
             attempts: TaskTracker::new(),
             store: Mutex::new(None),

@@ -51,6 +51,7 @@ impl Backend for Idle {
                     spike: ByteSize::gib(23),
                 }),
                 ram: ByteSize::gib(1),
+                threads: 0,
             },
         }]
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nvml_double::state::{Answer, Device, State, code};
 use tokio::time::timeout;
 use worker_runtime::gpu::probe::nvml::{NvmlOptions, NvmlProbe};
-use worker_runtime::gpu::probe::sampler::{Sample, Sampler};
+use worker_runtime::gpu::probe::sampler::{Rhythm, Sample, Sampler};
 use worker_runtime::gpu::reading::Health;
 
 use crate::support::{CARD, Host, NEVER, OTHER, gib, name};
@@ -31,7 +31,8 @@ async fn a_card_that_hangs_has_old_readings_and_the_other_card_new_ones() {
         library: Some(host.double.library().to_owned()),
         ..NvmlOptions::default()
     }));
-    let start = |uuid| Sampler::start(Arc::clone(&probe) as _, name(uuid), OFTEN).unwrap();
+    let start =
+        |uuid| Sampler::start(Arc::clone(&probe) as _, name(uuid), Rhythm::always(OFTEN)).unwrap();
     let [sick, well] = [CARD, OTHER].map(start);
     sample(&sick, |sample| sample.memory.is_ok()).await;
 
@@ -67,7 +68,7 @@ async fn sampling_does_not_ask_who_is_on_the_card() {
         Answer::failure(code::GPU_IS_LOST),
     )]);
     let Host { probe, .. } = host;
-    let sampler = Sampler::start(Arc::new(probe), name(CARD), OFTEN).unwrap();
+    let sampler = Sampler::start(Arc::new(probe), name(CARD), Rhythm::always(OFTEN)).unwrap();
     let first = sample(&sampler, |_| true).await;
     let next = sample(&sampler, |sample| sample.asked_at > first.asked_at).await;
     assert!(first.memory.is_ok() && next.memory.is_ok());

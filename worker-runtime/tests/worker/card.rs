@@ -211,6 +211,23 @@ async fn a_card_that_is_too_small_is_never_offered_the_job_and_says_both_figures
 }
 
 #[tokio::test]
+async fn a_card_that_is_larger_than_the_work_needs_gets_it_after_a_smaller_one() {
+    for (gib, priority) in [(12, 5), (24, 3)] {
+        let mut host = Host::with([Device::idle(CARD, gib)]).await;
+        let (backend, mut script) = scripted_for(vec![mistral()]);
+        let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+        host.open().await;
+        let mut read = host.stage.broker.priority.subscribe();
+        let read = read.wait_for(|read| *read == Some(priority));
+        within(read, "the queue to be read with its priority")
+            .await
+            .unwrap();
+        worker.drained().await;
+        script.no_more_calls();
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_fits_runs_under_its_promise_and_its_model_stays_on_the_books() {
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
     let (backend, mut script) = scripted_for(vec![wan()]);

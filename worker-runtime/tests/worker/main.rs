@@ -8,6 +8,7 @@ mod card;
 mod connection;
 mod drain;
 mod grant;
+mod host;
 mod restart;
 mod run;
 mod support;

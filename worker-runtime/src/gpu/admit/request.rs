@@ -52,11 +52,11 @@ pub enum Need {
 
 impl Need {
     /// What a profile declares, with nothing learned yet. Figures that contradict themselves tell nothing.
-    pub fn declared(request: &ResourceRequest, busy: bool) -> Self {
+    pub fn declared(request: &ResourceRequest) -> Self {
         match request.device {
             None => Self::Host {
                 ram: request.ram,
-                busy,
+                busy: request.threads > 0,
             },
             Some(memory)
                 if memory.peak == ByteSize::ZERO

@@ -60,14 +60,8 @@ impl Default for Book {
 
 impl Book {
     /// What to reckon with for a job: what was declared, as far as nothing was learned.
-    pub(super) fn need(
-        &self,
-        declared: &ResourceRequest,
-        busy: bool,
-        key: &Key,
-        now: Timestamp,
-    ) -> Need {
-        match Need::declared(declared, busy) {
+    pub(super) fn need(&self, declared: &ResourceRequest, key: &Key, now: Timestamp) -> Need {
+        match Need::declared(declared) {
             Need::Device { memory, ram, .. } => {
                 let total = key.device.total;
                 let (memory, growth) = match self.of(key) {

@@ -33,6 +33,9 @@ pub struct Key {
     size: u64,
     /// Number of frames, in steps; 0 for work without.
     frames: u32,
+    /// What else the figures depend on, as the backend names it: its version, its model files, its workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made_by: Option<String>,
 }
 
 /// Size and length of what a job makes.
@@ -71,13 +74,21 @@ impl Key {
             device,
             size: pixels.div_ceil(PIXELS),
             frames: extent.frames.div_ceil(FRAMES),
+            made_by: None,
         }
+    }
+
+    /// The same as that is done by: figures of another version, or of other model files, tell nothing.
+    #[must_use]
+    pub fn made_by(self, made_by: Option<String>) -> Self {
+        Self { made_by, ..self }
     }
 
     /// Whether both are the same but for the card.
     pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
         self.device != other.device
-            && (&self.profile, self.size, self.frames) == (&other.profile, other.size, other.frames)
+            && (&self.profile, self.size, self.frames, &self.made_by)
+                == (&other.profile, other.size, other.frames, &other.made_by)
     }
 }
 

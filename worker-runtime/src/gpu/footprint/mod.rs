@@ -48,10 +48,9 @@ impl Footprints {
         BookFile::open(folder).map(|file| Self { file })
     }
 
-    /// What the next job of that key needs. `busy`: it keeps the processors busy. What cannot be read counts as not learned:
-    /// then what was declared counts alone.
-    pub fn need(&self, declared: &ResourceRequest, busy: bool, key: &Key) -> Need {
-        self.read().need(declared, busy, key, Timestamp::now())
+    /// What the next job of that key needs. What cannot be read counts as not learned: then what was declared counts alone.
+    pub fn need(&self, declared: &ResourceRequest, key: &Key) -> Need {
+        self.read().need(declared, key, Timestamp::now())
     }
 
     /// A job of that key has ended. To be told about jobs that finished or ran out of memory, and were watched all the time.

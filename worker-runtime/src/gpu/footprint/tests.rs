@@ -401,7 +401,7 @@ fn what_did_not_fit_is_tried_again_after_a_day() {
         book.learn(&key(&device), &ran_out(231), NOW);
     }
     let fits = |after: Duration| {
-        let need = book.need(&declared(), false, &key(&device), NOW.plus(after));
+        let need = book.need(&declared(), &key(&device), NOW.plus(after));
         memory(need).peak <= percent(TOTAL, 90)
     };
     assert!(!fits(Duration::from_hours(23)));
@@ -540,10 +540,30 @@ fn key(device: &DeviceModel) -> Key {
     Key::new("wan".parse().unwrap(), device.clone(), extent)
 }
 
+#[test]
+fn what_was_learned_of_another_version_counts_for_nothing_and_is_kept() {
+    let device = card("A100", 80);
+    let of = |version: &str| key(&device).made_by(Some(version.to_owned()));
+    let mut book = Book::default();
+    book.learn(&of("1"), &roomy_scene(300), moment(1));
+    let need = |book: &Book, key: &Key| memory(book.need(&declared(), key, NOW));
+    assert!(need(&book, &of("1")).peak > WAN.peak);
+    for other in [of("2"), key(&device)] {
+        assert_eq!(need(&book, &other), WAN);
+    }
+    book.learn(&of("2"), &roomy_scene(200), moment(2));
+    assert!(need(&book, &of("1")).peak > WAN.peak);
+    // A file from before there were versions is read.
+    let old = serde_json::to_value(key(&device)).unwrap();
+    assert!(old.get("made_by").is_none());
+    assert_eq!(serde_json::from_value::<Key>(old).unwrap(), key(&device));
+}
+
 fn declared() -> ResourceRequest {
     ResourceRequest {
         device: Some(WAN),
         ram: ByteSize::gib(20),
+        threads: 0,
     }
 }
 
@@ -579,7 +599,7 @@ fn what_was_learned_counts_for_its_key_alone() {
     let device = card("A6000", 48);
     let mut book = Book::default();
     book.learn(&key(&device), &roomy_scene(300), moment(1));
-    assert!(memory(book.need(&declared(), false, &key(&device), NOW)).peak > WAN.peak);
+    assert!(memory(book.need(&declared(), &key(&device), NOW)).peak > WAN.peak);
     let larger = Extent {
         width: 1280,
         height: 720,
@@ -587,8 +607,8 @@ fn what_was_learned_counts_for_its_key_alone() {
     };
     let other = Key::new("wan".parse().unwrap(), device, larger);
     assert_eq!(
-        book.need(&declared(), false, &other, NOW),
-        Need::declared(&declared(), false)
+        book.need(&declared(), &other, NOW),
+        Need::declared(&declared())
     );
 }
 
@@ -602,19 +622,17 @@ fn an_unknown_need_and_work_without_a_device_stay_what_they_are() {
             load: ByteSize::gib(30),
             ..WAN
         }),
-        ram: ByteSize::ZERO,
+        ..declared()
     };
-    assert_eq!(
-        book.need(&contradiction, false, &key(&device), NOW),
-        Need::Unknown
-    );
+    assert_eq!(book.need(&contradiction, &key(&device), NOW), Need::Unknown);
     let on_host = ResourceRequest {
         device: None,
         ram: ByteSize::gib(3),
+        threads: 8,
     };
     assert_eq!(
-        book.need(&on_host, true, &key(&device), NOW),
-        Need::declared(&on_host, true)
+        book.need(&on_host, &key(&device), NOW),
+        Need::declared(&on_host)
     );
 }
 
@@ -625,7 +643,7 @@ fn a_new_card_begins_a_tenth_above_what_the_nearest_has_shown() {
     book.learn(&key(&small), &scene(210), moment(1));
     // Greed on a roomy card tells nothing of a smaller one.
     book.learn(&key(&large), &roomy_scene(300), moment(2));
-    let peak = |book: &Book, device| memory(book.need(&declared(), false, &key(device), NOW)).peak;
+    let peak = |book: &Book, device| memory(book.need(&declared(), &key(device), NOW)).peak;
     assert_eq!(peak(&book, &new), WAN.peak);
     let near_small = card("4090", 28);
     let seeded = peak(&book, &near_small);
@@ -702,8 +720,8 @@ fn what_was_learned_outlives_the_program() {
     let before = Footprints::open(dir.path()).unwrap();
     before.observe(&key(&device), &roomy_scene(300)).unwrap();
     let after = Footprints::open(dir.path()).unwrap();
-    let need = after.need(&declared(), false, &key(&device));
-    assert_eq!(need, before.need(&declared(), false, &key(&device)));
+    let need = after.need(&declared(), &key(&device));
+    assert_eq!(need, before.need(&declared(), &key(&device)));
     assert!(memory(need).peak > WAN.peak);
     assert_eq!(files(&dir), ["footprints.json", "footprints.lock"]);
 }
@@ -744,8 +762,8 @@ fn a_file_that_cannot_be_read_is_put_aside_and_learning_begins_anew() {
         let path = dir.path().join("footprints.json");
         fs::write(&path, unreadable).unwrap();
         let footprints = Footprints::open(dir.path()).unwrap();
-        let need = footprints.need(&declared(), false, &key(&device));
-        assert_eq!(need, Need::declared(&declared(), false));
+        let need = footprints.need(&declared(), &key(&device));
+        assert_eq!(need, Need::declared(&declared()));
         let aside: Vec<_> = files(&dir)
             .into_iter()
             .filter(|name| name.starts_with("footprints.unreadable-"))
@@ -758,7 +776,7 @@ fn a_file_that_cannot_be_read_is_put_aside_and_learning_begins_anew() {
         footprints
             .observe(&key(&device), &roomy_scene(300))
             .unwrap();
-        assert!(memory(footprints.need(&declared(), false, &key(&device))).peak > WAN.peak);
+        assert!(memory(footprints.need(&declared(), &key(&device))).peak > WAN.peak);
     }
 }
 
@@ -771,7 +789,7 @@ fn half_a_file_of_a_killed_worker_is_of_no_consequence() {
         .observe(&key(&device), &roomy_scene(300))
         .unwrap();
     fs::write(dir.path().join("footprints.new"), "{\"version\":").unwrap();
-    assert!(memory(footprints.need(&declared(), false, &key(&device))).peak > WAN.peak);
+    assert!(memory(footprints.need(&declared(), &key(&device))).peak > WAN.peak);
     footprints
         .observe(&key(&device), &roomy_scene(300))
         .unwrap();
@@ -791,7 +809,7 @@ fn a_disk_that_does_not_take_it_is_told_and_the_need_is_the_declared_one() {
             .is_err()
     );
     assert_eq!(
-        footprints.need(&declared(), false, &key(&device)),
-        Need::declared(&declared(), false)
+        footprints.need(&declared(), &key(&device)),
+        Need::declared(&declared())
     );
 }

@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::gpu::admit::amount::{Amount, total};
-use crate::gpu::admit::{Growth, Waits};
-use crate::gpu::ledger::{BackendKind, Class, Owner};
-use crate::gpu::reading::{DeviceUuid, Health, Holder, Holders};
+use crate::gpu::admit::{Growth, Need};
+use crate::gpu::ledger::{BackendKind, Class, Owner, Precedence, Work};
+use crate::gpu::reading::{DeviceReading, DeviceUuid, Health, Holder, Holders, HostReading};
 
 const ALL: ByteSize = ByteSize::mib(24 * 1024 - 256);
 const COMFY: (&str, u32) = ("comfyui@127.0.0.1:8188", 100);

@@ -64,6 +64,19 @@ impl BootTime {
         )
     }
 
+    /// The start of the machine, as [`BootTime::now`] counts.
+    #[cfg(unix)]
+    pub fn start() -> Self {
+        Self::default()
+    }
+
+    /// The start of the machine, as [`BootTime::now`] counts: nothing is older where it cannot be told.
+    #[cfg(not(unix))]
+    pub fn start() -> Self {
+        let seconds = sysinfo::System::boot_time().unwrap_or(0);
+        Self::after(Duration::from_secs(seconds))
+    }
+
     #[cfg(unix)]
     fn of(time: rustix::time::Timespec) -> Self {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -80,7 +93,7 @@ mod tests {
     fn the_clock_counts_from_the_start_of_the_machine_and_goes_on() {
         let first = BootTime::now();
         let second = BootTime::now();
-        assert!(second >= first && first > BootTime::default());
+        assert!(second >= first && first > BootTime::start());
         #[cfg(target_os = "linux")]
         {
             let uptime = std::fs::read_to_string("/proc/uptime").unwrap();

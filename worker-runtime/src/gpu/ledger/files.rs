@@ -13,82 +13,39 @@
 //! Files are replaced by renaming, and only under `decide.lock`: whoever holds it and finds a half-written one, or a lock
 //! without its entry, finds what a killed process has left, and removes it.
 
-use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use shared::byte_size::ByteSize;
+use serde::Serialize;
 use shared::ids::{Attempt, ProfileName};
 
 use super::boot_time::BootTime;
-use super::entry::{Asked, BackendId, BackendKind, Entry, EntryId, Owner, State, Work};
+use super::disk::{LedgerError, Lock, at, file_name, free_lock, is_orphaned, names, read};
+use super::entry::{Asked, BackendId, Entry, EntryId, Owner, State, Work};
 use super::held::Held;
+use super::page::BackendNote;
 use super::ticket::Ticket;
-use super::transition::{Event, Next, Outcome, after, lowers, replaces};
-use crate::gpu::admit::Booked;
+use super::transition::{Event, Next, Outcome, Settling, after, lowers, replaces};
 use crate::gpu::reading::DeviceUuid;
 
 /// The folder of work that needs no device. No device is named like that.
-const HOST: &str = "host";
+pub(super) const HOST: &str = "host";
 
 /// What was asked of a backend so long ago is not wanted any more: the claim for which it was asked has run out.
-const ASKED: Duration = Duration::from_secs(60);
-
-/// Why the ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use the ledger of GPU reservations at {path}")]
-pub struct LedgerError {
-    path: PathBuf,
-    #[source]
-    source: io::Error,
-}
+pub(super) const ASKED: Duration = Duration::from_secs(60);
 
 /// The ledger of one device, as one worker uses it.
 #[derive(Debug)]
 pub struct Ledger {
-    root: PathBuf,
-    folder: PathBuf,
+    pub(super) root: PathBuf,
+    pub(super) folder: PathBuf,
     owner: Owner,
+    settling: Settling,
     written: AtomicU64,
     /// In nanoseconds.
     last_held: AtomicU64,
-}
-
-/// What is on the books.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// Entries of this device.
-    pub entries: Vec<Booked>,
-    /// Entries of all other devices, and of work without one.
-    pub elsewhere: Vec<Booked>,
-    /// Who waits for this device, first come first.
-    pub tickets: Vec<Ticket>,
-    /// Backends on this device.
-    pub backends: Vec<BackendNote>,
-    /// What was asked to leave and has not been seen to yet.
-    pub asked: Vec<Asked>,
-    /// When a promise on this device last became smaller.
-    pub lowered: Option<BootTime>,
-    /// Files that cannot be read.
-    pub unreadable: Vec<String>,
-}
-
-/// A backend, as its worker tells the others of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendNote {
-    /// Which.
-    pub id: BackendId,
-    /// How its models share memory.
-    pub kind: BackendKind,
-    /// Its processes, where they are known.
-    pub pids: Vec<u32>,
-    /// What stays with it when everything is unloaded, at least.
-    pub residue: ByteSize,
 }
 
 impl Ledger {
@@ -107,9 +64,16 @@ impl Ledger {
             root: root.to_owned(),
             folder,
             owner,
+            settling: Settling::default(),
             written: AtomicU64::new(0),
             last_held: AtomicU64::new(0),
         })
+    }
+
+    /// The same, where jobs settle within other times.
+    #[must_use]
+    pub fn settling(self, settling: Settling) -> Self {
+        Self { settling, ..self }
     }
 
     /// Whose reservations this one writes.
@@ -147,11 +111,11 @@ impl Ledger {
 /// The ledger while nobody else decides.
 #[derive(Debug)]
 pub struct Locked<'a> {
-    ledger: &'a Ledger,
+    pub(super) ledger: &'a Ledger,
     since: Instant,
     #[expect(dead_code, reason = "held until the decision is written down")]
     device: Lock,
-    host: Option<Lock>,
+    pub(super) host: Option<Lock>,
 }
 
 impl Drop for Locked<'_> {
@@ -162,27 +126,6 @@ impl Drop for Locked<'_> {
 }
 
 impl Locked<'_> {
-    /// What is on the books now. What ended with its owner, or by time, is taken off on the way.
-    pub fn page(&mut self, now: BootTime) -> Result<Page, LedgerError> {
-        let own = &self.ledger.folder;
-        let host = self.ledger.root.join(HOST);
-        if self.host.is_none() && *own != host {
-            self.host = Some(Lock::wait(&host)?);
-        }
-        let mut page = Page::default();
-        self.read_entries(own, now, &mut page)?;
-        page.lowered = read(&self.lowered_file()).unwrap_or(None);
-        let others = fs::read_dir(&self.ledger.root).map_err(at(&self.ledger.root))?;
-        for other in others.flatten().map(|other| other.path()) {
-            if other != *own && other.is_dir() {
-                read_elsewhere(&other, now, &mut page);
-            }
-        }
-        page.tickets
-            .sort_by(|one, other| one.order().cmp(&other.order()));
-        Ok(page)
-    }
-
     /// Writes a new entry, and holds it.
     pub fn book(&mut self, work: Work, state: State, now: BootTime) -> Result<Held, LedgerError> {
         let id = self.ledger.next_id();
@@ -253,7 +196,8 @@ impl Locked<'_> {
             return Ok(None);
         };
         let owner = self.ledger.owner.clone();
-        let taken = after(entry, true, &Event::TakenOver { owner, attempt }, now);
+        let event = Event::TakenOver { owner, attempt };
+        let taken = after(entry, true, &event, now, self.ledger.settling);
         let Next::Changed(taken) = taken.next else {
             return Ok(None);
         };
@@ -277,7 +221,7 @@ impl Locked<'_> {
             return Ok(gone);
         };
         let orphaned = is_orphaned(&self.ledger.folder, &entry);
-        let outcome = after(&entry, orphaned, event, now);
+        let outcome = after(&entry, orphaned, event, now, self.ledger.settling);
         // Before the promise itself: a crash in between then only costs a reading.
         if lowers(event, &outcome.next) {
             let from = match event {
@@ -321,85 +265,17 @@ impl Locked<'_> {
         Ok(())
     }
 
-    fn read_entries(
-        &self,
-        folder: &Path,
-        now: BootTime,
-        page: &mut Page,
-    ) -> Result<(), LedgerError> {
-        let mut locks = HashSet::new();
-        let mut known = HashSet::new();
-        for name in names(folder)? {
-            let file = folder.join(&name);
-            match Name::of(&name) {
-                Some(Name::Entry(id)) => {
-                    known.insert(format!("e-{id}"));
-                    match read::<Entry>(&file) {
-                        Ok(Some(entry)) => self.take_in(folder, entry, now, page),
-                        Ok(None) => {}
-                        Err(_) => page.unreadable.push(file.display().to_string()),
-                    }
-                }
-                Some(Name::Ticket(id)) => {
-                    known.insert(format!("t-{id}"));
-                    match (read::<Ticket>(&file), self.free_lock("t", &id)) {
-                        (Ok(Some(ticket)), Ok(None)) => page.tickets.push(ticket),
-                        // Nobody waits with it any more; or it tells nothing.
-                        _ => self.erase_ticket(&id),
-                    }
-                }
-                Some(Name::Backend) => page.backends.extend(read(&file).unwrap_or(None)),
-                Some(Name::Asked) => match read::<Asked>(&file) {
-                    Ok(Some(asked)) if now.since(asked.at) < ASKED => page.asked.push(asked),
-                    // Nobody saw to it, and who asked has gone on without.
-                    _ => {
-                        let _ = fs::remove_file(&file);
-                    }
-                },
-                Some(Name::Lock(stem)) => {
-                    locks.insert(stem);
-                }
-                Some(Name::HalfWritten) => {
-                    let _ = fs::remove_file(&file);
-                }
-                None => {}
-            }
-        }
-        for stem in locks.difference(&known) {
-            let _ = fs::remove_file(folder.join(format!("{stem}.lock")));
-        }
-        Ok(())
-    }
-
-    /// Puts an entry on the page, unless it is over.
-    fn take_in(&self, folder: &Path, entry: Entry, now: BootTime, page: &mut Page) {
-        let orphaned = is_orphaned(folder, &entry);
-        let over = match entry.state {
-            State::Claim { until } => orphaned || now >= until,
-            State::Job | State::Settling { .. } | State::Resident { .. } => false,
-        };
-        if over {
-            self.erase(&entry.id);
-            return;
-        }
-        page.entries.push(Booked {
-            age: now.since(entry.since),
-            orphaned,
-            entry,
-        });
-    }
-
     fn save(&self, entry: &Entry) -> Result<(), LedgerError> {
         self.write(&self.file("e", &entry.id, "json"), entry)
     }
 
     /// First what it says, then its lock: a lock without an entry is what a crash may leave, an entry without one is not.
-    fn erase(&self, id: &EntryId) {
+    pub(super) fn erase(&self, id: &EntryId) {
         let _ = fs::remove_file(self.file("e", id, "json"));
         let _ = fs::remove_file(self.file("e", id, "lock"));
     }
 
-    fn erase_ticket(&self, id: &EntryId) {
+    pub(super) fn erase_ticket(&self, id: &EntryId) {
         let _ = fs::remove_file(self.file("t", id, "json"));
         let _ = fs::remove_file(self.file("t", id, "lock"));
     }
@@ -412,7 +288,7 @@ impl Locked<'_> {
     }
 
     /// That lock, if nobody holds it; held from now on.
-    fn free_lock(&self, sort: &str, id: &EntryId) -> Result<Option<File>, LedgerError> {
+    pub(super) fn free_lock(&self, sort: &str, id: &EntryId) -> Result<Option<File>, LedgerError> {
         free_lock(&self.file(sort, id, "lock"))
     }
 
@@ -449,147 +325,7 @@ impl Locked<'_> {
         self.ledger.folder.join(format!("a-{backend}-{model}.json"))
     }
 
-    fn lowered_file(&self) -> PathBuf {
+    pub(super) fn lowered_file(&self) -> PathBuf {
         self.ledger.folder.join("lowered.json")
     }
-}
-
-/// What a file of the ledger is, by its name.
-enum Name {
-    Entry(String),
-    Ticket(EntryId),
-    Backend,
-    Asked,
-    Lock(String),
-    HalfWritten,
-}
-
-impl Name {
-    fn of(name: &str) -> Option<Self> {
-        let (stem, extension) = name.rsplit_once('.')?;
-        let (sort, id) = stem.split_once('-').unwrap_or((stem, ""));
-        match (sort, extension) {
-            ("e", "json") => Some(Self::Entry(id.to_owned())),
-            ("t", "json") => Some(Self::Ticket(serde_json::from_value(id.into()).ok()?)),
-            ("b", "json") => Some(Self::Backend),
-            ("a", "json") => Some(Self::Asked),
-            ("e" | "t", "lock") => Some(Self::Lock(stem.to_owned())),
-            (_, "new") => Some(Self::HalfWritten),
-            _ => None,
-        }
-    }
-}
-
-/// A lock that is freed when this is dropped.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Lock {
-    fn wait(folder: &Path) -> Result<Self, LedgerError> {
-        let path = folder.join("decide.lock");
-        let file = open_lock(&path)?;
-        file.lock().map_err(at(&path))?;
-        Ok(Self(file))
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Before it is closed: see `Held`.
-        let _ = self.0.unlock();
-    }
-}
-
-/// What the other folders promise. Nothing there is changed, since their lock is not held: each of those files is there whole
-/// or not at all, and nobody adds one while the host's lock is held here.
-fn read_elsewhere(folder: &Path, now: BootTime, page: &mut Page) {
-    for name in names(folder).unwrap_or_default() {
-        let Some(Name::Entry(_)) = Name::of(&name) else {
-            continue;
-        };
-        match read::<Entry>(&folder.join(&name)) {
-            Ok(Some(entry)) => page.elsewhere.push(Booked {
-                age: now.since(entry.since),
-                orphaned: false,
-                entry,
-            }),
-            Ok(None) => {}
-            Err(_) => page
-                .unreadable
-                .push(folder.join(&name).display().to_string()),
-        }
-    }
-}
-
-/// Whether the owner of that entry is gone. A model that is loaded has none.
-fn is_orphaned(folder: &Path, entry: &Entry) -> bool {
-    match entry.state {
-        State::Resident { .. } => false,
-        State::Claim { .. } | State::Job | State::Settling { .. } => {
-            match free_lock(&folder.join(format!("e-{}.lock", entry.id))) {
-                Ok(Some(lock)) => {
-                    let _ = lock.unlock();
-                    true
-                }
-                // What cannot be told counts as owned: it keeps its promise either way.
-                Ok(None) | Err(_) => false,
-            }
-        }
-    }
-}
-
-/// That lock, if nobody holds it. A lock whose file is gone is made anew: it is nobody's.
-fn free_lock(path: &Path) -> Result<Option<File>, LedgerError> {
-    let file = open_lock(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(at(path)(source)),
-    }
-}
-
-/// A file to lock. On Windows one that is open for appending only cannot be.
-fn open_lock(path: &Path) -> Result<File, LedgerError> {
-    OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)
-        .map_err(at(path))
-}
-
-fn names(folder: &Path) -> Result<Vec<String>, LedgerError> {
-    let files = fs::read_dir(folder).map_err(at(folder))?;
-    Ok(files
-        .filter_map(|file| file.ok()?.file_name().into_string().ok())
-        .collect())
-}
-
-/// What that file says; nothing when it is not there.
-fn read<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
-    match fs::read(file) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(io::Error::from),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> LedgerError + use<> {
-    let path = path.to_owned();
-    move |source| LedgerError {
-        path: path.clone(),
-        source,
-    }
-}
-
-/// A name that every file system takes.
-fn file_name(name: &str) -> String {
-    name.chars()
-        .map(|c| match c.is_ascii_alphanumeric() || c == '-' {
-            true => c,
-            false => '_',
-        })
-        .collect()
 }

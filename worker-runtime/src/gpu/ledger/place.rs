@@ -26,7 +26,8 @@ fn boot_id() -> String {
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }
 
-/// Elsewhere no file names the start of the machine. The folder then stays, and what is in it is reaped by its locks.
+/// Elsewhere no file names the start of the machine. The folder then stays; what is in it is reaped by its locks, and models
+/// that were loaded before the machine was started go when they are read.
 #[cfg(not(target_os = "linux"))]
 fn boot_id() -> String {
     let _ = fs::metadata;

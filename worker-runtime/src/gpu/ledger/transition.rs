@@ -17,12 +17,24 @@ use shared::ids::Attempt;
 use super::boot_time::BootTime;
 use super::entry::{BackendKind, Entry, Owner, State};
 
-/// A job that has ended is taken for settled after this long, whatever its backend holds.
-pub const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+/// How long a job that has ended may take to settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settling {
+    /// It is taken for settled after this long, whatever its backend holds.
+    pub within: Duration,
+    /// The same where nothing tells what the backend holds. The job is over, so nothing grows any more, and what is not given
+    /// back yet is not free: being early costs a reading that looks fuller than it need be.
+    pub unseen_within: Duration,
+}
 
-/// The same where nothing tells what the backend holds. The job is over, so nothing grows any more, and what is not given back
-/// yet is not free: being early costs a reading that looks fuller than it need be.
-pub const SETTLES_UNSEEN_WITHIN: Duration = Duration::from_secs(2);
+impl Default for Settling {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(10),
+            unseen_within: Duration::from_secs(2),
+        }
+    }
+}
 
 /// What happened to an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +121,18 @@ pub enum Alarm {
 
 /// What becomes of that entry after that event. An event that does not concern it changes nothing, so that all may be told
 /// twice.
-pub fn after(entry: &Entry, orphaned: bool, event: &Event, now: BootTime) -> Outcome {
+pub fn after(
+    entry: &Entry,
+    orphaned: bool,
+    event: &Event,
+    now: BootTime,
+    times: Settling,
+) -> Outcome {
     match (event, entry.state) {
         (Event::DeviceLost | Event::BackendGone, _) => plain(Next::Gone),
         (_, State::Claim { until }) => claim(entry, until, orphaned, event, now),
-        (_, State::Job) if orphaned => orphan(entry, event, now),
-        (_, State::Job) => job(entry, event, now),
+        (_, State::Job) if orphaned => orphan(entry, event, now, times),
+        (_, State::Job) => job(entry, event, now, times),
         (
             _,
             State::Settling {
@@ -122,7 +140,7 @@ pub fn after(entry: &Entry, orphaned: bool, event: &Event, now: BootTime) -> Out
                 lowest_free,
                 until,
             },
-        ) => settling(entry, (keeps, lowest_free, until), event, now),
+        ) => settling(entry, (keeps, lowest_free, until), event, now, times),
         (
             _,
             State::Resident {
@@ -153,9 +171,11 @@ fn claim(entry: &Entry, until: BootTime, orphaned: bool, event: &Event, now: Boo
     }
 }
 
-fn job(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
+fn job(entry: &Entry, event: &Event, now: BootTime, times: Settling) -> Outcome {
     match event {
-        Event::Finished { keeps, lowest_free } => plain(entry.settles(*keeps, *lowest_free, now)),
+        Event::Finished { keeps, lowest_free } => {
+            plain(entry.settles(*keeps, *lowest_free, now, times))
+        }
         Event::Withdrawn => plain(Next::Gone),
         Event::Begun
         | Event::Looked { .. }
@@ -170,7 +190,7 @@ fn job(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
     }
 }
 
-fn orphan(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
+fn orphan(entry: &Entry, event: &Event, now: BootTime, times: Settling) -> Outcome {
     match event {
         Event::TakenOver { owner, attempt } => {
             let mut taken = entry.clone();
@@ -178,7 +198,7 @@ fn orphan(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
             taken.work.attempt = *attempt;
             plain(Next::Changed(Box::new(taken)))
         }
-        Event::BackendIdle => plain(entry.settles(entry.work.memory.load, None, now)),
+        Event::BackendIdle => plain(entry.settles(entry.work.memory.load, None, now, times)),
         Event::BackendSilent { quiet: true } if now.since(entry.since) >= entry.work.limit => {
             Outcome {
                 next: Next::Gone,
@@ -186,7 +206,9 @@ fn orphan(entry: &Entry, event: &Event, now: BootTime) -> Outcome {
             }
         }
         // Its owner may say so in the moment it goes.
-        Event::Finished { keeps, lowest_free } => plain(entry.settles(*keeps, *lowest_free, now)),
+        Event::Finished { keeps, lowest_free } => {
+            plain(entry.settles(*keeps, *lowest_free, now, times))
+        }
         Event::Begun
         | Event::Withdrawn
         | Event::Looked { .. }
@@ -204,13 +226,14 @@ fn settling(
     (keeps, lowest_free, until): (ByteSize, Option<ByteSize>, BootTime),
     event: &Event,
     now: BootTime,
+    times: Settling,
 ) -> Outcome {
     match event {
         // A reading from before the end of the job tells nothing of what is left of it.
         Event::Looked { held, free, at } if *at >= entry.since => {
             let settled = match held {
                 Some(held) => *held <= keeps,
-                None => at.since(entry.since) >= SETTLES_UNSEEN_WITHIN,
+                None => at.since(entry.since) >= times.unseen_within,
             };
             if !settled && now < until {
                 return plain(Next::Same);
@@ -320,14 +343,20 @@ impl Entry {
         }))
     }
 
-    fn settles(&self, keeps: ByteSize, lowest_free: Option<ByteSize>, now: BootTime) -> Next {
+    fn settles(
+        &self,
+        keeps: ByteSize,
+        lowest_free: Option<ByteSize>,
+        now: BootTime,
+        times: Settling,
+    ) -> Next {
         if self.work.memory.peak == ByteSize::ZERO {
             return self.settles_on_host(keeps, now);
         }
         let settling = State::Settling {
             keeps,
             lowest_free,
-            until: now.plus(SETTLES_WITHIN),
+            until: now.plus(times.within),
         };
         self.becomes(settling, now)
     }

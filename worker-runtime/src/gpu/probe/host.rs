@@ -1,6 +1,8 @@
 //! Memory and processors of this host: what this process may use of them, which in a container is less than what is there.
 
+use std::fmt;
 use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,63 @@ use sysinfo::{
 };
 
 use crate::gpu::reading::HostReading;
+
+/// The host is read again after this long.
+const KEEPS: Duration = Duration::from_millis(500);
+
+/// Where readings of the host come from.
+pub trait HostSource: fmt::Debug + Send + Sync {
+    /// The host now, with the age of the reading; nothing if it cannot be read. Returns within a millisecond.
+    fn read(&self) -> Option<HostReading>;
+}
+
+/// This machine, which is read twice a second at most, however often it is asked for.
+#[derive(Debug, Default)]
+pub struct ThisHost(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    /// Absent where this system cannot be read.
+    probe: Option<HostProbe>,
+    last: Option<(HostReading, Instant)>,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let probe = HostProbe::new();
+        if let Err(error) = &probe {
+            tracing::warn!(
+                error,
+                "the host cannot be read; work that needs its memory waits"
+            );
+        }
+        Self {
+            probe: probe.ok(),
+            last: None,
+        }
+    }
+
+    fn read(&mut self) -> Option<HostReading> {
+        if let Some((reading, at)) = &self.last
+            && at.elapsed() < KEEPS
+        {
+            return Some(HostReading {
+                age: reading.age + at.elapsed(),
+                ..reading.clone()
+            });
+        }
+        let reading = self.probe.as_mut()?.read();
+        self.last = Some((reading.clone(), Instant::now()));
+        Some(reading)
+    }
+}
+
+impl HostSource for ThisHost {
+    fn read(&self) -> Option<HostReading> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get_or_insert_with(Kept::new).read()
+    }
+}
 
 /// Reads the host. Its calls are quick, and read files.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +21,37 @@ use crate::gpu::reading::{DeviceReading, DeviceUuid};
 pub struct Sampler {
     asked: Sender<Question>,
     latest: watch::Receiver<Option<Sample>>,
+    /// How many want it read often.
+    wanted: Arc<AtomicU32>,
+}
+
+/// How often a device is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// While somebody wants it ([`Sampler::often`]).
+    pub often: Duration,
+    /// At all other times. Each look wakes a processor.
+    pub seldom: Duration,
+}
+
+impl Rhythm {
+    /// The same at all times.
+    pub const fn always(interval: Duration) -> Self {
+        Self {
+            often: interval,
+            seldom: interval,
+        }
+    }
+}
+
+/// The device is read often as long as this lives.
+#[derive(Debug)]
+pub struct Often(Arc<AtomicU32>);
+
+impl Drop for Often {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The memory of a device at one moment.
@@ -29,6 +61,8 @@ pub struct Sample {
     pub memory: Result<Memory, Fault>,
     /// When it was asked for. Answers can be slow, and then it is as old as the question.
     pub asked_at: Instant,
+    /// So many samples in a row, with this one, found the device lost or in need of a reset.
+    pub lost: u32,
 }
 
 impl Sample {
@@ -39,28 +73,32 @@ impl Sample {
 }
 
 #[derive(Debug)]
-struct Question {
-    backends: Vec<u32>,
-    /// The answer, and when it was there.
-    answer: oneshot::Sender<(DeviceReading, Instant)>,
+enum Question {
+    /// Everything, and when it was there.
+    Reading {
+        backends: Vec<u32>,
+        answer: oneshot::Sender<(DeviceReading, Instant)>,
+    },
+    /// A sample now.
+    Sample(oneshot::Sender<Sample>),
+    /// Samples often, from now on.
+    Often,
 }
 
 impl Sampler {
-    /// Starts to read a device at that interval.
+    /// Starts to read a device in that rhythm.
     ///
     /// # Errors
     /// If the system does not give us a thread.
-    pub fn start(
-        probe: Arc<dyn GpuProbe>,
-        device: DeviceUuid,
-        interval: Duration,
-    ) -> io::Result<Self> {
+    pub fn start(probe: Arc<dyn GpuProbe>, device: DeviceUuid, rhythm: Rhythm) -> io::Result<Self> {
         let (asked, questions) = channel();
         let (samples, latest) = watch::channel(None);
+        let wanted = Arc::new(AtomicU32::new(0));
         let work = Work {
             probe,
             device,
-            interval,
+            rhythm,
+            wanted: Arc::clone(&wanted),
             questions,
             samples,
         };
@@ -68,7 +106,27 @@ impl Sampler {
         thread::Builder::new()
             .name("gpu-sampler".to_owned())
             .spawn(move || work.run())?;
-        Ok(Self { asked, latest })
+        Ok(Self {
+            asked,
+            latest,
+            wanted,
+        })
+    }
+
+    /// Has it read often, and at once, for as long as the answer lives.
+    pub fn often(&self) -> Often {
+        if self.wanted.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Without its thread it is not read at all, and its samples grow old.
+            let _ = self.asked.send(Question::Often);
+        }
+        Often(Arc::clone(&self.wanted))
+    }
+
+    /// A sample of this moment. None if it does not come within `limit`.
+    pub async fn sample(&self, limit: Duration) -> Option<Sample> {
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(Question::Sample(answer)).ok()?;
+        timeout(limit, answered).await.ok()?.ok()
     }
 
     /// The latest sample; none before the first.
@@ -79,7 +137,8 @@ impl Sampler {
     /// Everything about the device now, for a decision; see [`GpuProbe::reading`]. None if it does not come within `limit`.
     pub async fn reading(&self, backends: Vec<u32>, limit: Duration) -> Option<DeviceReading> {
         let (answer, answered) = oneshot::channel();
-        self.asked.send(Question { backends, answer }).ok()?;
+        let question = Question::Reading { backends, answer };
+        self.asked.send(question).ok()?;
         let (mut reading, at) = timeout(limit, answered).await.ok()?.ok()?;
         reading.age += at.elapsed();
         Some(reading)
@@ -89,7 +148,8 @@ impl Sampler {
 struct Work {
     probe: Arc<dyn GpuProbe>,
     device: DeviceUuid,
-    interval: Duration,
+    rhythm: Rhythm,
+    wanted: Arc<AtomicU32>,
     questions: Receiver<Question>,
     samples: watch::Sender<Option<Sample>>,
 }
@@ -97,13 +157,20 @@ struct Work {
 impl Work {
     /// Ends when nobody is left who could ask.
     fn run(self) {
-        let mut due = Instant::now();
+        let mut sampled_at = None;
         loop {
+            let due = sampled_at.map_or_else(Instant::now, |at| at + self.interval());
             let left = due.saturating_duration_since(Instant::now());
             match self.questions.recv_timeout(left) {
-                Ok(question) => self.answer(question),
+                Ok(Question::Reading { backends, answer }) => self.answer(&backends, answer),
+                Ok(Question::Sample(answer)) => {
+                    sampled_at = Some(Instant::now());
+                    let _ = answer.send(self.sample());
+                }
+                // It is due now, or soon.
+                Ok(Question::Often) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    due = Instant::now() + self.interval;
+                    sampled_at = Some(Instant::now());
                     self.sample();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -111,23 +178,37 @@ impl Work {
         }
     }
 
-    fn answer(&self, question: Question) {
-        // Who has asked while a call was hanging has gone meanwhile.
-        if question.answer.is_closed() {
-            return;
+    fn interval(&self) -> Duration {
+        match self.wanted.load(Ordering::Relaxed) {
+            0 => self.rhythm.seldom,
+            _ => self.rhythm.often,
         }
-        let reading = self.probe.reading(&self.device, &question.backends);
-        let _ = question.answer.send((reading, Instant::now()));
     }
 
-    fn sample(&self) {
+    fn answer(&self, backends: &[u32], answer: oneshot::Sender<(DeviceReading, Instant)>) {
+        // Who has asked while a call was hanging has gone meanwhile.
+        if answer.is_closed() {
+            return;
+        }
+        let reading = self.probe.reading(&self.device, backends);
+        let _ = answer.send((reading, Instant::now()));
+    }
+
+    fn sample(&self) -> Sample {
         let asked_at = Instant::now();
         let memory = self.probe.memory(&self.device);
-        let before = self.samples.send_replace(Some(Sample {
-            memory: memory.clone(),
+        let lost_before = self.samples.borrow().as_ref().map_or(0, |it| it.lost);
+        let sample = Sample {
+            lost: match &memory {
+                Err(Fault::Lost | Fault::ResetRequired) => lost_before.saturating_add(1),
+                Ok(_) | Err(_) => 0,
+            },
+            memory,
             asked_at,
-        }));
-        match (before.map(|sample| sample.memory.err()), memory.err()) {
+        };
+        let before = self.samples.send_replace(Some(sample.clone()));
+        let fault = sample.memory.as_ref().err().cloned();
+        match (before.map(|sample| sample.memory.err()), fault) {
             (Some(before), now) if before == now => {}
             (_, Some(fault)) => tracing::warn!(
                 { GPU_UUID } = %self.device,
@@ -139,6 +220,7 @@ impl Work {
             }
             (None, None) => {}
         }
+        sample
     }
 }
 
@@ -154,9 +236,22 @@ mod tests {
 
     const OFTEN: Duration = Duration::from_millis(1);
     const SOON: Duration = Duration::from_secs(20);
+    /// Who is not read for so many times its interval is not read often.
+    const RESTS: Duration = Duration::from_millis(200);
 
     fn start(probe: FixedProbe) -> Sampler {
-        Sampler::start(Arc::new(probe), DeviceUuid("GPU-fixed".to_owned()), OFTEN).unwrap()
+        let device = DeviceUuid("GPU-fixed".to_owned());
+        Sampler::start(Arc::new(probe), device, Rhythm::always(OFTEN)).unwrap()
+    }
+
+    /// The same, read only when somebody wants it.
+    fn idle(probe: FixedProbe) -> Sampler {
+        let device = DeviceUuid("GPU-fixed".to_owned());
+        let rhythm = Rhythm {
+            often: OFTEN,
+            seldom: Duration::from_hours(1),
+        };
+        Sampler::start(Arc::new(probe), device, rhythm).unwrap()
     }
 
     /// Waits until a sample is as it shall be.
@@ -187,6 +282,52 @@ mod tests {
                 .is_ok_and(|now| now.free == ByteSize::gib(2))
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn losses_are_counted_until_the_device_answers_again() {
+        let free = [
+            Ok(ByteSize::gib(3)),
+            Err(Fault::Lost),
+            Err(Fault::ResetRequired),
+            Err(Fault::Unexplained),
+            Err(Fault::Lost),
+            Ok(ByteSize::gib(2)),
+        ];
+        let sampler = idle(FixedProbe::of(free));
+        sample(&sampler, |sample| sample.memory.is_ok()).await;
+        let mut losses = Vec::new();
+        for _ in 0..5 {
+            losses.push(sampler.sample(SOON).await.unwrap().lost);
+        }
+        assert_eq!(losses, [1, 2, 0, 1, 0]);
+    }
+
+    #[tokio::test]
+    async fn it_is_read_often_while_somebody_wants_it_and_seldom_otherwise() {
+        let free = [
+            Ok(ByteSize::gib(3)),
+            Ok(ByteSize::gib(2)),
+            Ok(ByteSize::gib(1)),
+        ];
+        let sampler = idle(FixedProbe::of(free));
+        let has = |free| move |sample: &Sample| sample.memory.as_ref().unwrap().free == free;
+        let first = sample(&sampler, has(ByteSize::gib(3))).await;
+        // Nobody wants it: the first sample stays, until one is asked for.
+        assert_eq!(sampler.latest().borrow().clone(), Some(first));
+        let now = sampler.sample(SOON).await.unwrap();
+        assert!(has(ByteSize::gib(2))(&now));
+        let often = sampler.often();
+        let last = sample(&sampler, has(ByteSize::gib(1))).await;
+        sample(&sampler, |sample| sample.asked_at > last.asked_at).await;
+        drop(often);
+        let rests = async {
+            let mut latest = sampler.latest();
+            while timeout(RESTS, latest.changed()).await.is_ok() {
+                latest.mark_unchanged();
+            }
+        };
+        timeout(SOON, rests).await.unwrap();
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) struct CuttableBroker {
     unconfirmed: AtomicU64,
     /// Subscriptions of queues of attempts that were opened.
     pub(crate) subscribed: AtomicU64,
+    /// The consumer priority of the latest of them.
+    pub(crate) priority: watch::Sender<Option<i32>>,
     /// What the next durable publishes are answered with, first to last.
     pub(crate) answers: Mutex<VecDeque<PublishError>>,
     /// So many times the inbox is refused.
@@ -38,6 +40,7 @@ impl CuttableBroker {
             cuts: watch::Sender::new(0),
             unconfirmed: AtomicU64::new(0),
             subscribed: AtomicU64::new(0),
+            priority: watch::Sender::new(None),
             answers: Mutex::default(),
             inbox_refusals: AtomicU64::new(0),
         }
@@ -89,6 +92,7 @@ impl Broker for CuttableBroker {
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
         if matches!(queue, Queue::Jobs(..)) {
             self.subscribed.fetch_add(1, Ordering::SeqCst);
+            self.priority.send_replace(Some(options.priority));
         }
         let refused = || {
             let refusals = &self.inbox_refusals;

@@ -29,6 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker_runtime::WorkerError;
 use worker_runtime::backend::Backend;
+use worker_runtime::gpu::probe::host::{HostSource, ThisHost};
 use worker_runtime::settings::{DeviceChoice, WorkerConfig};
 
 use self::backend::PROFILE;
@@ -46,6 +47,8 @@ pub(crate) struct Stage {
     pub(crate) broker: Arc<CuttableBroker>,
     pub(crate) artifacts: ArtifactStore,
     pub(crate) config: WorkerConfig,
+    /// Where the worker reads its host from, if not from this machine.
+    pub(crate) host: Option<Arc<dyn HostSource>>,
     pub(crate) progress: Vec<AttemptProgress>,
     store: StoreId,
     reports: Box<dyn Subscription>,
@@ -86,6 +89,7 @@ impl Stage {
             broker,
             artifacts,
             config,
+            host: None,
             progress: Vec::new(),
             store: StoreId::generate(),
             unread: VecDeque::new(),
@@ -104,7 +108,9 @@ impl Stage {
     pub(crate) fn start_quietly(&self, backend: impl Backend) -> Running {
         let shutdown = CancellationToken::new();
         let broker: SharedBroker = self.broker.clone();
-        let task = tokio::spawn(worker_runtime::run(
+        let host = self.host.clone();
+        let task = tokio::spawn(worker_runtime::run_on(
+            host.unwrap_or_else(|| Arc::new(ThisHost::default())),
             vec![Arc::new(backend)],
             self.config.clone(),
             broker,

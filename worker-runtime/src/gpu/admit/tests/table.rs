@@ -170,9 +170,9 @@ fn an_unknown_need_waits() {
     for bad in [memory(0, 0, 0), memory(5, 4, 6), memory(4, 6, 5)] {
         let request = shared::profile::ResourceRequest {
             device: Some(bad),
-            ram: ByteSize::ZERO,
+            ..Default::default()
         };
-        assert_eq!(Need::declared(&request, false), Need::Unknown);
+        assert_eq!(Need::declared(&request), Need::Unknown);
     }
 }
 

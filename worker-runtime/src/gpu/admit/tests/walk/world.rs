@@ -15,7 +15,7 @@ use crate::gpu::admit::{
     Booked, Evictions, Growth, Need, Request, Verdict, Victim, Waiting, Waits, admit, held_by,
 };
 use crate::gpu::ledger::{
-    BackendId, BackendKind, BootTime, Event, Next, Owner, State, after, lowers, replaces,
+    BackendId, BackendKind, BootTime, Event, Next, Owner, Settling, State, after, lowers, replaces,
 };
 use crate::gpu::reading::{Holder, Holders};
 
@@ -559,7 +559,14 @@ impl World {
     fn look(&mut self) {
         let now = self.now;
         self.entries.retain(|booked| {
-            let told = after(&booked.entry, booked.orphaned, &Event::BackendBusy, now);
+            let event = Event::BackendBusy;
+            let told = after(
+                &booked.entry,
+                booked.orphaned,
+                &event,
+                now,
+                Settling::default(),
+            );
             told.next != Next::Gone
         });
         let settling: Vec<(u64, BackendId)> = self
@@ -589,6 +596,7 @@ impl World {
             self.entries[at].orphaned,
             event,
             self.now,
+            Settling::default(),
         );
         if lowers(event, &outcome.next) {
             self.lowered = Some(self.now);

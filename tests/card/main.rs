@@ -6,6 +6,7 @@
 )]
 
 mod backend;
+mod managed;
 mod studio;
 
 use std::time::Duration;

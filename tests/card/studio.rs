@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{Coordinator, Running};
+use llm_double::{Behaviour, Kind};
 use nvml_double::install::Double;
-use nvml_double::state::{Device, Process as Listed, State};
+use nvml_double::state::{Answer, Device, Process as Listed, State, code};
 use serde_json::json;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::broker::embedded::EmbeddedBroker;
 use shared::ids::{BootId, FilmId, JobId};
 use shared::job::JobStatus;
-use simulated_gpu::{Card, Process, Settings};
+use simulated_gpu::{Card, Process, Refusal, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -38,12 +39,29 @@ pub(crate) struct Studio {
     workers: Vec<(PathBuf, JoinHandle<Result<(), WorkerError>>)>,
     stop: CancellationToken,
     folder: TempDir,
+    is_blind: bool,
 }
+
+/// A server of language models on the card.
+pub(crate) type Language = llm_double::process::Process;
+
+/// NVML's list of who computes on a device.
+const COMPUTE: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
 
 impl Studio {
     pub(crate) async fn open() -> Self {
+        Self::with(Device::idle(CARD, 24), false).await
+    }
+
+    /// One where the driver does not tell who holds the card: as under Windows and in many containers.
+    pub(crate) async fn blind() -> Self {
+        let silent = Answer::failure(code::NOT_SUPPORTED);
+        Self::with(Device::idle(CARD, 24).answering(COMPUTE, silent), true).await
+    }
+
+    async fn with(card: Device, is_blind: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let card = State::with([Device::idle(CARD, 24)]);
+        let card = State::with([card]);
         let double = Double::install(folder.path(), &card).unwrap();
         let artifacts = ArtifactStore::open_folder(&folder.path().join("artifacts")).unwrap();
         let settings = json!({
@@ -71,6 +89,7 @@ impl Studio {
             workers: Vec::new(),
             stop: CancellationToken::new(),
             folder,
+            is_blind,
         }
     }
 
@@ -82,6 +101,28 @@ impl Studio {
     pub(crate) fn backend(&self) -> Process {
         let mut program = Command::new(env!("CARGO_BIN_EXE_backend-double"));
         Process::start(&mut program, &Settings::on(&self.card)).unwrap()
+    }
+
+    /// Whether the driver does not tell who holds the card.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Starts a server of language models, with one model that is loaded and holds 10 GiB.
+    pub(crate) fn language(&self, kind: Kind, behaviour: Behaviour) -> Language {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_language-double"));
+        let settings = llm_double::process::Settings {
+            kind,
+            card: self.card.clone(),
+            behaviour,
+            loaded: true,
+        };
+        Language::start(&mut program, &settings).unwrap()
+    }
+
+    /// Who has asked for memory of the card that was not there.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        self.card.refusals().unwrap()
     }
 
     /// Starts the worker of a backend.

@@ -1,8 +1,11 @@
 //! What can be set about the story worker. `config.default.toml` describes each with its default.
 
 mod llm;
+mod size;
 
-pub use self::llm::{LlmSettings, ModelSettings, ProviderKind};
+pub(crate) use self::llm::CONTEXT;
+pub use self::llm::{LlmSettings, ModelSettings, ProviderKind, RunsOn};
+pub use self::size::{CacheType, ModelSize};
 
 use serde::Deserialize;
 use shared::film::Mistake;

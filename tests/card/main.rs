@@ -7,6 +7,7 @@
 
 mod backend;
 mod hour;
+mod managed;
 mod studio;
 
 use std::sync::Arc;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{Coordinator, Running};
+use llm_double::{Behaviour, Kind};
 use nvml_double::install::Double;
-use nvml_double::state::{Device, Process as Listed, State};
+use nvml_double::state::{Answer, Device, Process as Listed, State, code};
 use serde_json::json;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::broker::embedded::EmbeddedBroker;
 use shared::ids::{BootId, FilmId, JobId};
 use shared::job::JobStatus;
-use simulated_gpu::{Card, Process, Settings};
+use simulated_gpu::{Card, Process, Refusal, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -52,7 +53,14 @@ pub(crate) struct Studio {
     workers: Vec<(PathBuf, JoinHandle<Result<(), WorkerError>>)>,
     stop: CancellationToken,
     folder: TempDir,
+    is_blind: bool,
 }
+
+/// A server of language models on the card.
+pub(crate) type Language = llm_double::process::Process;
+
+/// NVML's list of who computes on a device.
+const COMPUTE: &str = "nvmlDeviceGetComputeRunningProcesses_v3";
 
 impl Studio {
     pub(crate) async fn open() -> Self {
@@ -60,7 +68,6 @@ impl Studio {
     }
 
     pub(crate) async fn of(sort: Sort) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let mut cards = State::with([Device {
             hides_figures: sort.hides_figures,
             ..Device::idle(CARD, 24)
@@ -68,8 +75,19 @@ impl Studio {
         if sort.second_card {
             cards.devices.push(Device::idle(SECOND_CARD, 12));
         }
-        let pace = Pace::times(sort.pace);
-        let double = Double::install(folder.path(), &cards).unwrap();
+        Self::with(&cards, Pace::times(sort.pace), sort.hides_figures).await
+    }
+
+    /// One where the driver does not even list who computes on the card: as in many containers.
+    pub(crate) async fn blind() -> Self {
+        let silent = Answer::failure(code::NOT_SUPPORTED);
+        let card = Device::idle(CARD, 24).answering(COMPUTE, silent);
+        Self::with(&State::with([card]), Pace::default(), true).await
+    }
+
+    async fn with(cards: &State, pace: Pace, is_blind: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let double = Double::install(folder.path(), cards).unwrap();
         let artifacts = ArtifactStore::open_folder(&folder.path().join("artifacts")).unwrap();
         let settings = json!({
             "listen": "127.0.0.1:0",
@@ -98,6 +116,7 @@ impl Studio {
             workers: Vec::new(),
             stop: CancellationToken::new(),
             folder,
+            is_blind,
         }
     }
 
@@ -130,6 +149,28 @@ impl Studio {
             self.double.state_file(),
             SECOND_CARD,
         )))
+    }
+
+    /// Whether the driver does not tell who holds the card.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Starts a server of language models, with one model that is loaded and holds 10 GiB.
+    pub(crate) fn language(&self, kind: Kind, behaviour: Behaviour) -> Language {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_language-double"));
+        let settings = llm_double::process::Settings {
+            kind,
+            card: self.card.clone(),
+            behaviour,
+            loaded: true,
+        };
+        Language::start(&mut program, &settings).unwrap()
+    }
+
+    /// Who has asked for memory of the card that was not there.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        self.card.refusals().unwrap()
     }
 
     /// Starts the worker of a backend.

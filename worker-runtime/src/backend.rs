@@ -88,12 +88,14 @@ pub struct OnCard {
     pub id: Option<BackendId>,
     /// How its models share memory.
     pub kind: BackendKind,
-    /// Its processes, where they are known.
+    /// Its processes, where they are known. Where there are several, not each of them need hold device memory.
     pub pids: Vec<u32>,
     /// Device memory that it says it holds: a lower bound.
     pub reported: Option<ByteSize>,
     /// Device memory that stays with it when everything is unloaded.
     pub residue: ByteSize,
+    /// Its models are not this worker's to put out: somebody else has loaded them, or wants them to stay.
+    pub pinned: bool,
 }
 
 impl Default for OnCard {
@@ -104,6 +106,7 @@ impl Default for OnCard {
             pids: Vec::new(),
             reported: None,
             residue: ByteSize::ZERO,
+            pinned: false,
         }
     }
 }

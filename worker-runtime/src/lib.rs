@@ -20,6 +20,7 @@ mod readiness;
 mod report;
 mod runs;
 mod runtime;
+pub mod serving;
 pub mod settings;
 mod slots;
 mod tap;

@@ -1,15 +1,8 @@
 //! The workers against real servers: a language model server, and ComfyUI.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::{Failure, Outcome, cargo, run};
-
-/// What the server in the tests is made of.
-const REQUIREMENTS: &str = "llm-worker/tests/llama-server/requirements.txt";
-/// Where it is put.
-const FOLDER: &str = "target/llama-server";
+use super::{Failure, Outcome, cargo, llama, run};
 
 const USAGE: &str = "say what is tested: cargo xtask conformance llm [KIND URL MODEL [KEY-FILE]]
 for example: cargo xtask conformance llm ollama http://127.0.0.1:11434 mistral-nemo
@@ -25,11 +18,10 @@ pub(crate) fn conformance(arguments: &[OsString]) -> Outcome {
         );
         return run(tests.env("CALLSHEET_TEST_COMFYUI", url));
     }
-    let mut tests = cargo(
-        "test --package llm-worker --test providers real:: -- --ignored --nocapture --test-threads 1",
-    );
+    let mut tests =
+        cargo("test --package llm-worker --test providers real:: -- --nocapture --test-threads 1");
     match words.as_deref() {
-        Some(["llm"]) => tests.env("CALLSHEET_TEST_LLAMA_PYTHON", python()?),
+        Some(["llm"]) => tests.env("CALLSHEET_TEST_LLAMA_PYTHON", llama::python()?),
         Some(["llm", kind, url, model]) => {
             tests.env("CALLSHEET_TEST_LLM", format!("{kind} {url} {model}"))
         }
@@ -39,26 +31,4 @@ pub(crate) fn conformance(arguments: &[OsString]) -> Outcome {
         _ => return Err(Failure::Said(USAGE.to_owned())),
     };
     run(&mut tests)
-}
-
-/// A Python with the server, in a folder of its own; made at the first call.
-fn python() -> Result<PathBuf, Failure> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folder = root.join(FOLDER);
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    }
-    // It says nothing and does nothing when all of it is there.
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "-r",
-        ])
-        .arg(root.join(REQUIREMENTS)))?;
-    Ok(python)
 }

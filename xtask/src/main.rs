@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 
 mod cold_build;
 mod conformance;
+mod llama;
 mod platform;
 
 const HELP: &str = "\
@@ -20,7 +21,8 @@ Usage: cargo xtask TASK
                           ARGS go there, as --scenes 4 --size 1280x720 --out storm.mp4 (demo.mp4 if absent)
   cold-build [PREMISE ARGS]
                           the demo in a fresh clone of HEAD with nothing built before, and how long it takes
-  test [ARGS]             run all tests, with a real RabbitMQ; installs what they need; ARGS go to `cargo test`
+  test [ARGS]             run all tests, with a real RabbitMQ and llama.cpp's real server; installs what they need; ARGS go
+                          to `cargo test`
   check                   format, clippy, documentation, licences and advisories of dependencies
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
   gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
@@ -28,8 +30,8 @@ Usage: cargo xtask TASK
   gate-race [ARGS]        worker processes race for one simulated card and are killed meanwhile: with the gate, and with
                           a naive one; `cargo xtask gate-race --help` lists ARGS
   conformance llm [KIND URL MODEL [KEY-FILE]]
-                          hold the story worker against a real language model server: llama.cpp's, got from PyPI and
-                          given a model that babbles, or your own of the KIND openai, ollama or gemini
+                          hold the story worker against a real language model server: llama.cpp's, as in the tests, or
+                          your own of the KIND openai, ollama or gemini
   conformance comfyui URL hold the video worker's client against a ComfyUI server of yours; it needs no models, takes a
                           minute, and leaves some small files in the server's output folder
   docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI, keys of workflows
@@ -97,9 +99,13 @@ fn demo(arguments: Vec<OsString>) -> Outcome {
 
 fn test(arguments: &[OsString]) -> Outcome {
     platform::need(&[platform::FFMPEG, platform::RABBITMQ, platform::PIKA])?;
+    let llama = llama::python()?;
     // The stories start the programs, which `cargo test` alone would not build.
     run(&mut cargo("build --workspace --exclude xtask --bins"))?;
-    run(cargo("test --workspace --no-fail-fast").args(arguments))
+    let mut tests = cargo("test --workspace --no-fail-fast");
+    run(tests
+        .args(arguments)
+        .env("CALLSHEET_TEST_LLAMA_PYTHON", llama))
 }
 
 fn check() -> Outcome {

@@ -37,6 +37,26 @@ pub(crate) const PIKA: Program = Program {
     is_there: || runs(python(), &["-c", "import pika"]),
 };
 
+/// Python with what makes folders of its packages.
+pub(crate) const PYTHON: Program = Program {
+    package: "python3-venv",
+    elsewhere: "Python 3.10 or newer with venv and pip, on the PATH (macOS: `brew install python`; Windows: `winget install \
+                Python.Python.3.13`)",
+    is_there: || runs(python3(), &["-c", "import venv, ensurepip"]),
+};
+
+/// Where Python lies in a folder of its packages.
+pub(crate) const PYTHON_IN_VENV: &str = if cfg!(windows) {
+    "Scripts/python.exe"
+} else {
+    "bin/python"
+};
+
+/// Python as it is called here.
+pub(crate) const fn python3() -> &'static str {
+    if cfg!(windows) { "python" } else { "python3" }
+}
+
 /// The interpreter that the tests use, by their rule: the distribution's own, which need not be the first one on the PATH, as
 /// it is the one that the package manager gives pika to.
 fn python() -> &'static str {

@@ -162,7 +162,7 @@ impl ProviderError {
 }
 
 /// Whether a text speaks of memory that was not to be had.
-pub(super) fn speaks_of_memory(text: &str) -> bool {
+pub(crate) fn speaks_of_memory(text: &str) -> bool {
     let text = text.to_lowercase();
     [
         "out of memory",

@@ -17,11 +17,13 @@ mod server;
 
 pub use self::answer::{Answer, Finish, Heard};
 pub use self::ask::{Ask, Turn};
+pub(crate) use self::error::speaks_of_memory;
 pub use self::error::{ProviderError, Quota};
 pub use self::framing::Framing;
 pub use self::gemini::Gemini;
 pub use self::key::Key;
 pub use self::ollama::Ollama;
+pub(crate) use self::ollama::{KEEP_ALIVE, options};
 pub use self::openai::OpenAi;
 pub use self::reply::{Call, Reply};
 pub(crate) use self::server::is_loopback;

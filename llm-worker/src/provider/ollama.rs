@@ -1,7 +1,7 @@
 //! Ollama, by its own API: the one that takes a context length and refuses what does not fit it.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::speaks_of_memory;
 use super::openai::{listed, messages};
@@ -16,6 +16,20 @@ pub struct Ollama {
     pub model: String,
     /// Length of the context. The same in every request: another one loads the model anew.
     pub context: u32,
+    /// Whether it is to run on the processor. The same in every request, too.
+    pub on_processor: bool,
+}
+
+/// How long a model stays after its last request if nobody asks it to leave. Every request begins this time anew.
+pub(crate) const KEEP_ALIVE: &str = "30m";
+
+/// What must be the same in every request, as another value loads the model anew.
+pub(crate) fn options(context: u32, on_processor: bool) -> Value {
+    let mut options = json!({ "num_ctx": context });
+    if on_processor {
+        options["num_gpu"] = json!(0);
+    }
+    options
 }
 
 #[derive(Serialize)]
@@ -27,18 +41,8 @@ struct Body<'a> {
     // Without these two a prompt that is too long is cut in silence.
     truncate: bool,
     shift: bool,
-    options: Options,
-}
-
-#[derive(Serialize)]
-struct Options {
-    num_ctx: u32,
-    num_predict: u32,
-    temperature: f64,
-    seed: u32,
-    // Another number loads the model anew, so that it is sent only where it must be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    num_thread: Option<u32>,
+    keep_alive: &'static str,
+    options: Value,
 }
 
 impl Provider for Ollama {
@@ -55,6 +59,14 @@ impl Provider for Ollama {
     }
 
     fn chat(&self, ask: &Ask) -> Call {
+        let mut options = options(self.context, self.on_processor);
+        options["num_predict"] = json!(ask.max_tokens);
+        options["temperature"] = json!(ask.temperature);
+        options["seed"] = json!(ask.seed);
+        if let Some(threads) = ask.threads {
+            // Another number loads the model anew, so that it is sent only where it must be.
+            options["num_thread"] = json!(threads);
+        }
         let body = Body {
             model: &self.model,
             messages: messages(ask),
@@ -62,13 +74,8 @@ impl Provider for Ollama {
             format: &ask.schema,
             truncate: false,
             shift: false,
-            options: Options {
-                num_ctx: self.context,
-                num_predict: ask.max_tokens,
-                temperature: ask.temperature,
-                seed: ask.seed,
-                num_thread: ask.threads,
-            },
+            keep_alive: KEEP_ALIVE,
+            options,
         };
         Call::post("/api/chat", &body)
     }

@@ -110,14 +110,18 @@ impl Server {
     /// Why no job should be taken.
     pub async fn check(&self) -> Result<(), ProviderError> {
         for (number, call) in self.provider.probes().into_iter().enumerate() {
-            let probed = timeout(PROBE_TIMEOUT, self.probe(&call)).await;
+            let probed = timeout(PROBE_TIMEOUT, self.fetch(&call)).await;
             let reply = probed.map_err(|_| ProviderError::TimedOut)??;
             self.provider.judge(number, &reply)?;
         }
         Ok(())
     }
 
-    async fn probe(&self, call: &Call) -> Result<Reply, ProviderError> {
+    /// Sends that and reads the whole answer, which is no stream. It has no limit of its own.
+    ///
+    /// # Errors
+    /// If there was no answer. One that refuses is an answer.
+    pub async fn fetch(&self, call: &Call) -> Result<Reply, ProviderError> {
         let key = self.key.read().await?;
         let response = self.send(call, key.as_ref()).await?;
         reply(response, key.as_ref()).await

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,12 +13,16 @@ use shared::profile::{DeviceMemory, ResourceRequest};
 use shared::settings::Secret;
 use shared::time::millis;
 use url::Url;
+use worker_runtime::backend::BackendId;
 
+use super::size::ModelSize;
+use crate::discover;
+use crate::lifecycle::{Kept, Lifecycle, ModelServer, OllamaModels, Place, Wanted};
 use crate::outline;
 use crate::provider::{Gemini, Key, Ollama, OpenAi, Provider, Server, SetUpError, is_loopback};
 
 /// Smallest and largest context that can be set, in tokens. Below the smallest not even a plan fits.
-const CONTEXT: std::ops::RangeInclusive<u32> = 2_560..=1_048_576;
+pub(crate) const CONTEXT: std::ops::RangeInclusive<u32> = 2_560..=1_048_576;
 
 /// Section `[llm]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -25,6 +30,9 @@ pub struct LlmSettings {
     /// Whether stories are taken without asking first whether the server is there.
     #[serde(default)]
     pub skip_health_check: bool,
+    /// Whether servers on this host are looked for at the start.
+    #[serde(default)]
+    pub auto: bool,
     /// Key of the Gemini API.
     #[serde(default)]
     pub gemini_key: Option<Secret>,
@@ -57,6 +65,18 @@ pub struct ModelSettings {
     /// Processor threads that it keeps busy here.
     #[serde(default)]
     pub threads: u32,
+    /// What it is made of, from which the memory is worked out where that is not said.
+    #[serde(default)]
+    pub size: Option<ModelSize>,
+    /// What it runs on.
+    #[serde(default)]
+    pub runs_on: RunsOn,
+    /// Whether it stays loaded whoever needs its memory.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Who may write in its place when it cannot, first come first.
+    #[serde(default)]
+    pub fallbacks: Vec<ProfileName>,
     /// How free it is in its choice of words.
     #[serde(default = "defaults::temperature")]
     pub temperature: f64,
@@ -85,8 +105,19 @@ mod defaults {
     }
 }
 
+/// What a model runs on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunsOn {
+    /// The card.
+    #[default]
+    Gpu,
+    /// The processor, in host memory.
+    Cpu,
+}
+
 /// What kind of server runs a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ProviderKind {
     /// One that speaks OpenAI's chat completions.
@@ -116,7 +147,7 @@ impl LlmSettings {
     /// What is wrong with them.
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut found = Vec::new();
-        let mut names = HashSet::from([outline::NAME]);
+        let mut names = HashSet::from([outline::NAME, discover::AUTO]);
         for (number, model) in self.models.iter().enumerate() {
             let mut add = |key: &str, problem: String| {
                 found.push(Mistake::new(format!("llm.models[{number}].{key}"), problem));
@@ -128,12 +159,41 @@ impl LlmSettings {
                 );
             }
             model.mistakes(&mut add);
+            for fallback in &model.fallbacks {
+                if let Some(problem) = self.mistake_of_fallback(model, fallback) {
+                    add("fallbacks", problem);
+                }
+            }
             if model.provider == ProviderKind::Gemini && self.key_of(model) == Key::None {
                 let problem = "Gemini wants a key: set llm.gemini_key, llm.gemini_key_file or this";
                 add("key_file", problem.to_owned());
             }
         }
         found
+    }
+
+    fn mistake_of_fallback(&self, model: &ModelSettings, name: &ProfileName) -> Option<String> {
+        if name.as_str() == outline::NAME {
+            return None;
+        }
+        let mut others = self
+            .models
+            .iter()
+            .filter(|other| other.profile != model.profile);
+        let Some(other) = others.find(|other| other.profile == *name) else {
+            return Some(format!("there is no other profile `{name}` here"));
+        };
+        let on_card = |of: &ModelSettings| of.needs().device.map(|memory| memory.load);
+        let same = (other.provider, other.url()) == (model.provider, model.url());
+        match (on_card(other), on_card(model)) {
+            (None, _) => None,
+            (Some(needs), Some(has)) if same && needs <= has => None,
+            (Some(_), _) => Some(format!(
+                "`{name}` needs device memory that a job of `{}` is not promised; it must be a smaller model on the same server, or \
+                 one that needs none here",
+                model.profile
+            )),
+        }
     }
 
     /// The key of a model's server.
@@ -150,6 +210,33 @@ impl LlmSettings {
 }
 
 impl ModelSettings {
+    /// One that was found on this host. Nobody has said what it needs.
+    pub(crate) fn found(
+        profile: ProfileName,
+        provider: ProviderKind,
+        url: &str,
+        model: String,
+    ) -> Self {
+        Self {
+            profile,
+            provider,
+            url: Some(url.to_owned()),
+            model,
+            context: defaults::context(),
+            gpu_mib: None,
+            ram_mib: 0,
+            threads: 0,
+            size: None,
+            runs_on: RunsOn::Gpu,
+            pinned: false,
+            fallbacks: Vec::new(),
+            temperature: defaults::temperature(),
+            timeout: defaults::timeout(),
+            key: None,
+            key_file: None,
+        }
+    }
+
     fn mistakes(&self, add: &mut impl FnMut(&str, String)) {
         if self.model.trim().is_empty() || self.model.contains(char::is_whitespace) {
             add(
@@ -185,6 +272,15 @@ impl ModelSettings {
                 "Gemini runs elsewhere: it needs no memory here".to_owned(),
             );
         }
+        if self.runs_on == RunsOn::Cpu && self.gpu_mib.is_some_and(|count| count > 0) {
+            add(
+                "gpu_mib",
+                "it runs on the processor (runs_on): it needs no device memory".to_owned(),
+            );
+        }
+        if let Some(problem) = self.size.and_then(|size| size.mistake()) {
+            add("size", problem);
+        }
         match self.url() {
             None => add(
                 "url",
@@ -213,10 +309,46 @@ impl ModelSettings {
         Server::new(self.provider(), self.url().unwrap_or_default(), key)
     }
 
+    /// Its server with that model and others.
+    pub(crate) fn models(&self, key: Key, kept: Vec<Kept>) -> Result<Arc<ModelServer>, SetUpError> {
+        let server = self.server(key)?;
+        let known: Option<Option<&'static dyn Lifecycle>> = match self.provider {
+            ProviderKind::OpenAi => None,
+            ProviderKind::Ollama => Some(Some(&OllamaModels)),
+            ProviderKind::Gemini => Some(None),
+        };
+        let url = server.url();
+        let (host, port) = (
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default(),
+        );
+        let port = port.unwrap_or_default();
+        let place = Place {
+            id: BackendId(format!("{}@{host}:{port}", server.provider().name())),
+            port: is_loopback(url).then_some(port),
+        };
+        Ok(ModelServer::new(place, server, known, kept))
+    }
+
+    /// The model as its server is to keep it.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            profile: self.profile.clone(),
+            wanted: Wanted {
+                model: self.model.clone(),
+                context: self.context,
+                on_processor: self.runs_on == RunsOn::Cpu,
+            },
+            device: self.needs().device.map(|memory| memory.load),
+            pinned: self.pinned,
+        }
+    }
+
     /// Whether it may hold memory of a device here that nobody was told of.
     pub(crate) fn may_hold_memory_unsaid(&self) -> bool {
         let is_here = |url: &str| Url::parse(url).is_ok_and(|url| is_loopback(&url));
-        self.gpu_mib.is_none() && self.url().is_some_and(is_here)
+        let unsaid = self.gpu_mib.is_none() && self.size.is_none() && self.runs_on == RunsOn::Gpu;
+        unsaid && self.url().is_some_and(is_here)
     }
 
     fn provider(&self) -> Box<dyn Provider> {
@@ -226,6 +358,7 @@ impl ModelSettings {
             ProviderKind::Ollama => Box::new(Ollama {
                 model,
                 context: self.context,
+                on_processor: self.runs_on == RunsOn::Cpu,
             }),
             ProviderKind::Gemini => Box::new(Gemini { model }),
         }
@@ -234,14 +367,24 @@ impl ModelSettings {
     /// What it holds on this host. All of its device memory is taken when it is loaded, and held until it is unloaded.
     pub(crate) fn needs(&self) -> ResourceRequest {
         let mib = |count: u32| ByteSize::mib(u64::from(count));
-        let device = self.gpu_mib.filter(|count| *count > 0).map(mib);
+        let worked_out = |on: RunsOn| {
+            let size = self.size.filter(|_| self.runs_on == on)?;
+            Some(size.need(self.context, on == RunsOn::Gpu))
+        };
+        let said = self.gpu_mib.map(mib);
+        let device = said.or_else(|| worked_out(RunsOn::Gpu));
+        let device = device.filter(|whole| *whole > ByteSize::ZERO);
+        let ram = match self.ram_mib {
+            0 => worked_out(RunsOn::Cpu).unwrap_or_default(),
+            said => mib(said),
+        };
         ResourceRequest {
             device: device.map(|whole| DeviceMemory {
                 load: whole,
                 peak: whole,
                 spike: whole,
             }),
-            ram: mib(self.ram_mib),
+            ram,
             threads: self.threads,
         }
     }
@@ -286,7 +429,7 @@ mod tests {
     #[test]
     fn the_example_in_the_defaults_can_be_used_and_says_every_key_with_its_default() {
         let settings = load(&example()).unwrap();
-        let [mistral, gemini] = &settings.models[..] else {
+        let [nemo, gemini] = &settings.models[..] else {
             panic!()
         };
         let minimal = "[[llm.models]]\nprofile = \"x\"\nprovider = \"openai\"\nmodel = \"story\"\nurl = \"http://127.0.0.1:8080\"";
@@ -294,22 +437,97 @@ mod tests {
         let same = ModelSettings {
             profile: minimal.profile.clone(),
             gpu_mib: None,
-            ..mistral.clone()
+            size: None,
+            ..nemo.clone()
         };
         assert_eq!(same, minimal);
-        let device = mistral.needs().device.unwrap();
+        let device = nemo.needs().device.unwrap();
         assert_eq!(
             (device.load, device.spike),
-            (ByteSize::mib(6_450), ByteSize::mib(6_450))
+            (ByteSize::mib(9_650), ByteSize::mib(9_650))
+        );
+        // What is said and what is worked out tell the same.
+        let size = nemo.size.unwrap();
+        assert_eq!(
+            size.need(nemo.context, true).to_string(),
+            device.load.to_string()
         );
         assert_eq!(minimal.needs(), ResourceRequest::default());
         assert_eq!(settings.key_of(gemini), Key::Given(Secret::new("s3cret")));
         assert_eq!(
-            settings.key_of(mistral),
+            settings.key_of(nemo),
             Key::None,
             "no server is shown another's key"
         );
         assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_a_model_needs_is_said_or_worked_out_and_on_the_processor_it_needs_host_memory() {
+        let needs = |more: &str| {
+            let size = "{ weights_mib = 7134, layers = 40, kv_heads = 8, head_dim = 128 }";
+            let model = format!(
+                "[[llm.models]]\nprofile = \"x\"\nprovider = \"ollama\"\nmodel = \"m\"\nsize = {size}\n{more}"
+            );
+            let needs = load(&model).unwrap().models[0].needs();
+            (
+                needs.device.map(|it| it.load.to_string()),
+                needs.ram.to_string(),
+            )
+        };
+        let (gib, none) = (
+            |text: &str| Some(text.to_owned()),
+            ByteSize::ZERO.to_string(),
+        );
+        assert_eq!(needs(""), (gib("9.4 GiB"), none.clone()));
+        assert_eq!(needs("context = 131072"), (gib("28.2 GiB"), none.clone()));
+        assert_eq!(needs("gpu_mib = 8192"), (gib("8.0 GiB"), none.clone()));
+        assert_eq!(needs("gpu_mib = 0"), (None, none));
+        assert_eq!(needs("runs_on = \"cpu\""), (None, "8.8 GiB".to_owned()));
+        assert_eq!(
+            needs("runs_on = \"cpu\"\nram_mib = 2048"),
+            (None, "2.0 GiB".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_fallback_is_known_and_needs_no_memory_that_its_job_is_not_promised() {
+        let mistake = |fallback: &str, of: &str| {
+            let model = |name: &str, url: u16, mib: u32, more: &str| {
+                format!(
+                    "[[llm.models]]\nprofile = \"{name}\"\nprovider = \"openai\"\nmodel = \"m\"\n\
+                     url = \"http://127.0.0.1:{url}\"\ngpu_mib = {mib}\n{more}\n"
+                )
+            };
+            let listed = |name: &str| match name == of {
+                true => format!("fallbacks = [\"{fallback}\"]"),
+                false => String::new(),
+            };
+            let all = [
+                ("large", 1, 9_000),
+                ("small", 1, 4_000),
+                ("elsewhere", 2, 4_000),
+                ("none", 2, 0),
+            ];
+            let all = all.map(|(name, url, mib)| model(name, url, mib, &listed(name)));
+            load(&all.concat()).err()
+        };
+        for (fallback, of) in [("outline", "none"), ("small", "large"), ("none", "large")] {
+            assert_eq!(mistake(fallback, of), None, "{fallback} for {of}");
+        }
+        for (fallback, of, why) in [
+            ("nobody", "large", "no other profile `nobody`"),
+            ("large", "large", "no other profile `large`"),
+            ("large", "small", "needs device memory"),
+            ("elsewhere", "large", "needs device memory"),
+            ("small", "none", "needs device memory"),
+        ] {
+            let error = mistake(fallback, of).unwrap();
+            assert!(
+                error.contains("fallbacks") && error.contains(why),
+                "{error}"
+            );
+        }
     }
 
     #[test]
@@ -351,6 +569,8 @@ mod tests {
             provider = "gemini"
             model = "m"
             gpu_mib = 1
+            runs_on = "cpu"
+            size = { weights_mib = 1, layers = 0, kv_heads = 1, head_dim = 1 }
             url = "ftp://x"
             "#,
         )
@@ -364,6 +584,7 @@ mod tests {
             "models[0].key_file",
             "models[0].url",
             "models[1].gpu_mib",
+            "models[1].size",
             "models[1].url",
             "models[1].key_file",
         ] {

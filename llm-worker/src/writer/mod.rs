@@ -1,7 +1,9 @@
 //! The backend that writes stories with a language model: asks what [`Draft`] says, and hands it the answers.
 
+mod chain;
 mod pause;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,15 +11,17 @@ use shared::failure::{Failure, FailureKind};
 use shared::ids::ProfileName;
 use shared::job::{JobKind, Outcome, Payload, Product, StoryPayload};
 use shared::profile::{Profile, ResourceRequest};
-use shared::protocol::RunAttempt;
+use shared::protocol::{Resident, RunAttempt};
 use shared::story::Story;
 use tokio::time::{Instant, sleep, sleep_until};
-use worker_runtime::backend::{AttemptContext, Backend, NotReady};
+use worker_runtime::backend::{AttemptContext, Backend, BackendSays, NotReady, OnCard};
 
+pub use self::chain::{Chain, Stand};
 use self::pause::Pause;
+use crate::lifecycle::ModelServer;
 use crate::outline;
 use crate::provider::{Answer, Ask, Limit, ProviderError, Server, SetUpError};
-use crate::settings::{LlmSettings, ModelSettings};
+use crate::settings::{CONTEXT, LlmSettings, ModelSettings, ProviderKind};
 use crate::writing::{Draft, Next, Order, Said};
 
 /// Pause between two looks at a server that still loads its model.
@@ -34,6 +38,8 @@ pub struct Writer {
     needs: ResourceRequest,
     model: String,
     server: Server,
+    /// The same server, with all of our models there.
+    models: Arc<ModelServer>,
     context: u32,
     temperature: f64,
     timeout: Duration,
@@ -42,23 +48,68 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The writer with that model.
+    /// The writer with that model, which is the only one of ours on its server.
     ///
     /// # Errors
     /// If its server's URL is none.
     pub fn new(settings: &LlmSettings, model: &ModelSettings) -> Result<Self, SetUpError> {
+        let models = model.models(settings.key_of(model), vec![model.kept()])?;
+        Self::on(settings, model, models)
+    }
+
+    /// The writers with all models in the settings. Those on one server know of each other.
+    ///
+    /// # Errors
+    /// If a server's URL is none.
+    pub fn all(settings: &LlmSettings) -> Result<Vec<Self>, SetUpError> {
+        let mut servers: Vec<((ProviderKind, Option<&str>), Arc<ModelServer>)> = Vec::new();
+        let mut writers = Vec::new();
+        for model in &settings.models {
+            let place = (model.provider, model.url());
+            let known = servers.iter().find(|(known, _)| *known == place);
+            let models = match known {
+                Some((_, models)) => Arc::clone(models),
+                None => {
+                    let all = settings.models.iter();
+                    let on_it = all.filter(|other| (other.provider, other.url()) == place);
+                    let kept = on_it.map(ModelSettings::kept).collect();
+                    let models = model.models(settings.key_of(model), kept)?;
+                    servers.push((place, Arc::clone(&models)));
+                    models
+                }
+            };
+            writers.push(Self::on(settings, model, models)?);
+        }
+        Ok(writers)
+    }
+
+    fn on(
+        settings: &LlmSettings,
+        model: &ModelSettings,
+        models: Arc<ModelServer>,
+    ) -> Result<Self, SetUpError> {
         let key = settings.key_of(model);
         Ok(Self {
             profile: model.profile.clone(),
             needs: model.needs(),
             model: model.model.clone(),
             server: model.server(key)?,
+            models,
             context: model.context,
             temperature: model.temperature,
             timeout: model.timeout,
             checks: !settings.skip_health_check,
             pause: Pause::default(),
         })
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            name: self.profile.clone(),
+            kind: JobKind::Story,
+            backend: self.server.provider().name().to_owned(),
+            needs: self.needs,
+        }
     }
 
     /// The server in a word, with its place.
@@ -77,10 +128,12 @@ impl Writer {
         context: &AttemptContext,
         deadline: Instant,
     ) -> Result<Story, Failure> {
-        let mut draft = Draft::new(self.order(payload)?);
+        let mut order = self.order(payload)?;
         if self.checks {
             self.wait_until_loaded(context, deadline).await?;
         }
+        order.context = self.load(context, deadline).await?;
+        let mut draft = Draft::new(order);
         loop {
             let ask = match draft.next()? {
                 Next::Done(story) => return Ok(*story),
@@ -156,6 +209,30 @@ impl Writer {
         }
     }
 
+    /// Sees to it that the model is loaded, where the server lets us; the context that it has then.
+    async fn load(&self, context: &AttemptContext, deadline: Instant) -> Result<u32, Failure> {
+        let limit = Limit {
+            deadline,
+            cancelled: context.cancelled.clone(),
+        };
+        let told = |phase: &str| context.progress.tell(phase, 0, 0);
+        let loaded = self.models.ready(&self.profile, &limit, &told).await;
+        match loaded.map_err(|error| self.failure(&error))? {
+            // Somebody has loaded it with less: the story is asked for in smaller parts.
+            Some(has) if has < *CONTEXT.start() => {
+                let (profile, least) = (&self.profile, CONTEXT.start());
+                let problem = format!(
+                    "{}: the model of `{profile}` is loaded with a context of {has} tokens, and a story needs {least}; unload \
+                     it there, or load it with more",
+                    self.who()
+                );
+                Err(Failure::new(FailureKind::Transient, problem))
+            }
+            Some(has) => Ok(has.min(self.context)),
+            None => Ok(self.context),
+        }
+    }
+
     /// Asks, and asks again when the server says that it was only the wrong moment.
     async fn patiently(
         &self,
@@ -208,12 +285,23 @@ impl Backend for Writer {
     }
 
     fn profiles(&self) -> Vec<Profile> {
-        vec![Profile {
-            name: self.profile.clone(),
-            kind: JobKind::Story,
-            backend: self.name().to_owned(),
-            needs: self.needs,
-        }]
+        vec![self.profile()]
+    }
+
+    fn residents(&self) -> Vec<Resident> {
+        self.models.residents()
+    }
+
+    fn on_card(&self) -> OnCard {
+        self.models.on_card(&self.profile)
+    }
+
+    async fn says(&self) -> BackendSays {
+        self.models.says().await
+    }
+
+    async fn unload(&self, profile: Option<&ProfileName>) -> Result<(), String> {
+        self.models.unload(profile).await
     }
 
     fn made_by(&self, _profile: &ProfileName) -> Option<String> {
@@ -227,8 +315,12 @@ impl Backend for Writer {
         if !self.checks {
             return Ok(());
         }
-        let checked = self.server.check().await;
-        checked.map_err(|error| NotReady(self.failure(&error).message))
+        let not_ready = |error| NotReady(self.failure(&error).message);
+        self.server.check().await.map_err(not_ready)?;
+        if self.needs.device.is_some() {
+            self.models.look().await.map_err(not_ready)?;
+        }
+        Ok(())
     }
 
     async fn run(

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
-mod double;
-mod kinds;
+mod chain;
+mod lifecycle;
 mod real;
 mod suite;
 mod support;

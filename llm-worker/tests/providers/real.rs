@@ -1,11 +1,12 @@
 //! The same against a real server: llama.cpp's, started here with a model that babbles, or one of the user's own.
 //!
-//! `cargo xtask conformance llm` gets what is needed and runs these; by themselves they are ignored.
+//! `cargo xtask test` installs llama.cpp's server once; `cargo xtask conformance llm KIND URL MODEL` names another.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use llm_double::{Kind, MODEL};
 use llm_worker::provider::{Key, Limit, ProviderError, Server, Turn};
 use llm_worker::schema::Schema;
 use llm_worker::settings::{LlmSettings, ModelSettings};
@@ -14,12 +15,11 @@ use shared::failure::FailureKind;
 use shared::job::{Product, StoryPayload};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use worker_runtime::backend::Backend as _;
 
-use crate::double::MODEL;
-use crate::kinds::Kind;
-use crate::support::{ask, limit};
+use crate::support::{ask, limit, provider};
 use crate::writer::{Stage, attempt, model, payload};
 
 /// A Python that has what `tests/llama-server/requirements.txt` names.
@@ -36,7 +36,55 @@ struct Real {
     model: String,
     key: Key,
     child: Option<Child>,
-    _folder: Option<tempfile::TempDir>,
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/llama-server")
+}
+
+/// The Python that has llama.cpp's server.
+fn python() -> PathBuf {
+    if let Some(named) = std::env::var_os(PYTHON) {
+        return PathBuf::from(named);
+    }
+    let place = if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    };
+    // This program lies in target/PROFILE/deps.
+    let me = std::env::current_exe().unwrap();
+    let usual = me
+        .ancestors()
+        .nth(3)
+        .unwrap()
+        .join("llama-server")
+        .join(place);
+    assert!(
+        usual.exists(),
+        "llama.cpp's server is not installed for the tests: run `cargo xtask test` once, which does that"
+    );
+    usual
+}
+
+/// The file of the model, made once for all tests of this process.
+async fn babbler() -> &'static Path {
+    static MADE: OnceCell<PathBuf> = OnceCell::const_new();
+    let make = async || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let new = folder.join(format!("babble-{}.gguf", std::process::id()));
+        let made = Command::new(python())
+            .arg(scripts().join("make_model.py"))
+            .arg(&new)
+            .status()
+            .await;
+        assert!(made.unwrap().success());
+        // It is the same each time: whoever has the old one open goes on with it.
+        let file = folder.join("babble.gguf");
+        std::fs::rename(new, &file).unwrap();
+        file
+    };
+    MADE.get_or_init(make).await
 }
 
 impl Real {
@@ -62,24 +110,14 @@ impl Real {
             model: words.next().unwrap(),
             key: key.unwrap_or_default(),
             child: None,
-            _folder: None,
         }
     }
 
     async fn llama() -> Self {
-        let python = std::env::var(PYTHON).expect("run these with `cargo xtask conformance llm`");
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/llama-server");
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("babble.gguf");
-        let made = Command::new(&python)
-            .arg(scripts.join("make_model.py"))
-            .arg(&file)
-            .status()
-            .await;
-        assert!(made.unwrap().success());
+        let (python, file) = (python(), babbler().await);
         let mut child = Command::new(&python)
-            .arg(scripts.join("serve.py"))
-            .arg(&file)
+            .arg(scripts().join("serve.py"))
+            .arg(file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -98,12 +136,16 @@ impl Real {
             model: MODEL.to_owned(),
             key: Key::None,
             child: Some(child),
-            _folder: Some(folder),
         }
     }
 
     fn server(&self) -> Server {
-        Server::new(self.kind.provider(&self.model), &self.url, self.key.clone()).unwrap()
+        Server::new(
+            provider(self.kind, &self.model),
+            &self.url,
+            self.key.clone(),
+        )
+        .unwrap()
     }
 
     fn writer(&self) -> Writer {
@@ -132,7 +174,6 @@ fn long() -> llm_worker::provider::Ask {
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
 async fn a_real_server_gives_whole_answers_that_fit_their_schema() {
     let real = Real::start().await;
     let server = real.server();
@@ -148,7 +189,6 @@ async fn a_real_server_gives_whole_answers_that_fit_their_schema() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
 async fn a_real_server_tells_a_cut_answer() {
     let real = Real::start().await;
     let short = llm_worker::provider::Ask {
@@ -163,10 +203,8 @@ async fn a_real_server_tells_a_cut_answer() {
     assert!(matches!(error, ProviderError::Cut { .. }), "{error}");
 }
 
-#[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
-async fn a_real_server_stops_when_we_hang_up() {
-    let real = Real::start().await;
+/// How long a server goes on with an answer that was given up when it had just begun, and how long we take to give it up.
+async fn hang_up(real: &Real) -> (Duration, Duration) {
     let (server, limit) = (real.server(), limit());
     let cancelled = limit.cancelled.clone();
     let (begun, mut has_begun) = tokio::sync::watch::channel(0);
@@ -186,11 +224,15 @@ async fn a_real_server_stops_when_we_hang_up() {
     .unwrap();
     let begin = Instant::now();
     cancelled.cancel();
-    let error = task.await.unwrap().unwrap_err();
-    assert!(matches!(error, ProviderError::Cancelled), "{error}");
-    assert!(begin.elapsed() < Duration::from_millis(200));
+    match task.await.unwrap() {
+        Err(ProviderError::Cancelled) => {}
+        // It was faster than we.
+        Ok(_) | Err(ProviderError::Cut { .. }) => return (Duration::MAX, Duration::MAX),
+        Err(error) => panic!("{error}"),
+    }
+    let ours = begin.elapsed();
     if real.child.is_some() {
-        // Its one slot is free again within a second.
+        // Its one slot becomes free.
         let slots = format!("{}/slots", real.url);
         loop {
             let text = reqwest::get(&slots).await.unwrap().text().await.unwrap();
@@ -198,16 +240,30 @@ async fn a_real_server_stops_when_we_hang_up() {
                 break;
             }
             assert!(
-                begin.elapsed() < Duration::from_secs(1),
+                begin.elapsed() < Duration::from_secs(30),
                 "it still works: {text}"
             );
-            tokio::task::yield_now().await;
         }
     }
+    (ours, begin.elapsed())
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
+async fn a_real_server_stops_when_we_hang_up() {
+    let real = Real::start().await;
+    // Whoever else uses this machine may take a second once, and not each time.
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let (ours, all) = hang_up(&real).await;
+        if ours < Duration::from_millis(200) && all < Duration::from_secs(1) {
+            return;
+        }
+        took.push((ours, all));
+    }
+    panic!("it went on: {took:?}");
+}
+
+#[tokio::test]
 async fn a_real_server_is_given_up_at_the_deadline() {
     let real = Real::start().await;
     let soon = Limit {
@@ -223,11 +279,10 @@ async fn a_real_server_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
 async fn a_real_server_without_the_model_is_found_out() {
     let real = Real::start().await;
     let server = Server::new(
-        real.kind.provider("no-such-model"),
+        provider(real.kind, "no-such-model"),
         &real.url,
         real.key.clone(),
     )
@@ -237,7 +292,6 @@ async fn a_real_server_without_the_model_is_found_out() {
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
 async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stream() {
     let mut real = Real::start().await;
     if real.child.is_none() {
@@ -251,20 +305,25 @@ async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stre
 
     let (begun, mut has_begun) = tokio::sync::watch::channel(0);
     let task = tokio::spawn(async move {
-        server
-            .ask(&long(), &limit(), &mut |tokens| {
-                begun.send_replace(tokens);
-            })
-            .await
+        let mut told = |tokens| {
+            begun.send_replace(tokens);
+        };
+        // On a busy machine an answer may be whole before anybody has seen it begin.
+        loop {
+            let answer = server.ask(&long(), &limit(), &mut told).await;
+            match answer {
+                Ok(_) | Err(ProviderError::Cut { .. }) => {}
+                Err(error) => return error,
+            }
+        }
     });
     has_begun.wait_for(|tokens| *tokens > 5).await.unwrap();
     real.child.as_mut().unwrap().kill().await.unwrap();
-    let error = task.await.unwrap().unwrap_err();
+    let error = task.await.unwrap();
     assert_eq!(error.kind(), FailureKind::Transient, "{error}");
 }
 
 #[tokio::test]
-#[ignore = "needs a real server: cargo xtask conformance llm"]
 async fn a_hundred_stories_are_good_or_fail_with_a_reason() {
     let real = Real::start().await;
     let writer = real.writer();

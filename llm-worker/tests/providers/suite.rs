@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use llm_double::{Act, Double, KEY, Kind, MODEL, good};
 use llm_worker::provider::{Key, Limit, ProviderError, Server};
 use serde_json::json;
 use shared::failure::FailureKind;
 use shared::settings::Secret;
 use tokio::time::Instant;
 
-use crate::double::{Act, Double, KEY, MODEL, good};
-use crate::kinds::Kind;
-use crate::support::{ask, limit, once, server, server_with_key};
+use crate::support::{ask, limit, once, provider, server, server_with_key};
 
 #[tokio::test]
 async fn a_whole_answer_arrives_and_was_asked_for_with_schema_limit_and_stream() {
@@ -156,7 +155,7 @@ async fn a_missing_or_wrong_key_is_found_by_the_health_check_and_never_shown() {
     for kind in Kind::ALL {
         let double = Double::with_key(kind).await;
         let wrong = Server::new(
-            kind.provider(MODEL),
+            provider(kind, MODEL),
             &double.url,
             Key::Given(Secret::new("wr0ng")),
         )
@@ -202,7 +201,7 @@ async fn a_key_is_read_from_its_file_each_time() {
     let path = folder.path().join("key");
     let double = Double::with_key(Kind::Gemini).await;
     let server = Server::new(
-        Kind::Gemini.provider(MODEL),
+        provider(Kind::Gemini, MODEL),
         &double.url,
         Key::File(path.clone()),
     )
@@ -217,7 +216,7 @@ async fn a_key_is_read_from_its_file_each_time() {
 async fn a_model_that_is_not_there_is_found_by_the_health_check_and_named() {
     for kind in Kind::ALL {
         let double = Double::start(kind).await;
-        let server = Server::new(kind.provider("nope"), &double.url, Key::None).unwrap();
+        let server = Server::new(provider(kind, "nope"), &double.url, Key::None).unwrap();
         let error = server.check().await.unwrap_err();
         assert!(
             matches!(error, ProviderError::UnknownModel(_)),
@@ -301,7 +300,7 @@ async fn a_server_that_is_not_there_or_goes_away_is_a_failure_that_may_pass() {
             matches!(error, ProviderError::Unreachable(_)),
             "{kind:?}: {error}"
         );
-        let failure = error.failure(kind.provider(MODEL).name());
+        let failure = error.failure(provider(kind, MODEL).name());
         assert_eq!(failure.kind, FailureKind::Transient);
         assert!(
             failure.message.contains("nothing answers there"),

@@ -2,14 +2,30 @@
 
 use std::time::Duration;
 
-use llm_worker::provider::{Answer, Ask, Key, Limit, ProviderError, Server, Turn};
+use llm_double::{Double, KEY, Kind, MODEL};
+use llm_worker::provider::{
+    Answer, Ask, Gemini, Key, Limit, Ollama, OpenAi, Provider, ProviderError, Server, Turn,
+};
 use llm_worker::schema::Schema;
 use shared::settings::Secret;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::double::{Double, KEY, MODEL};
-use crate::kinds::Kind;
+/// What that kind of server is spoken to with.
+pub(crate) fn provider(kind: Kind, model: &str) -> Box<dyn Provider> {
+    let model = model.to_owned();
+    match kind {
+        Kind::LlamaServer | Kind::Router | Kind::LmStudio | Kind::Vllm => {
+            Box::new(OpenAi { model })
+        }
+        Kind::Ollama => Box::new(Ollama {
+            model,
+            context: 8_192,
+            on_processor: false,
+        }),
+        Kind::Gemini => Box::new(Gemini { model }),
+    }
+}
 
 pub(crate) fn ask() -> Ask {
     Ask {
@@ -35,12 +51,12 @@ pub(crate) fn limit() -> Limit {
 }
 
 pub(crate) fn server(kind: Kind, url: &str) -> Server {
-    Server::new(kind.provider(MODEL), url, Key::None).unwrap()
+    Server::new(provider(kind, MODEL), url, Key::None).unwrap()
 }
 
 pub(crate) fn server_with_key(kind: Kind, url: &str) -> Server {
     let key = Key::Given(Secret::new(KEY));
-    Server::new(kind.provider(MODEL), url, key).unwrap()
+    Server::new(provider(kind, MODEL), url, key).unwrap()
 }
 
 /// Asks once, with patience.

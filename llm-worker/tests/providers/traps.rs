@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use llm_double::{Act, Double, Kind, event, good};
 use llm_worker::provider::{ProviderError, Quota};
 use serde_json::json;
 use shared::failure::FailureKind;
 
-use crate::double::{Act, Double, good};
-use crate::kinds::{Kind, event};
 use crate::support::{once, server};
 
 #[tokio::test]
@@ -41,14 +40,16 @@ async fn a_router_whose_model_was_killed_ends_the_stream_with_bare_words() {
 
 #[tokio::test]
 async fn a_final_reason_without_done_is_no_end() {
-    let double = Double::start(Kind::LlamaServer).await;
-    let end = Kind::LlamaServer.end("stop")[0].clone();
-    double.then(Act::Raw(format!(
-        "{}{end}",
-        Kind::LlamaServer.piece(&good())
-    )));
-    let error = once(Kind::LlamaServer, &double).await.unwrap_err();
-    assert!(matches!(error, ProviderError::Incomplete(_)), "{error}");
+    for kind in [Kind::LlamaServer, Kind::Router, Kind::LmStudio, Kind::Vllm] {
+        let double = Double::start(kind).await;
+        let end = kind.end("stop")[0].clone();
+        double.then(Act::Raw(format!("{}{end}", kind.piece(&good()))));
+        let error = once(kind, &double).await.unwrap_err();
+        assert!(
+            matches!(error, ProviderError::Incomplete(_)),
+            "{kind:?}: {error}"
+        );
+    }
 }
 
 #[tokio::test]

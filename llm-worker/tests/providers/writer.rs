@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llm_worker::settings::{LlmSettings, ModelSettings, ProviderKind};
+use llm_double::{Act, Double, KEY, Kind, MODEL, event};
+use llm_worker::settings::{LlmSettings, ModelSettings, ProviderKind, RunsOn};
 use llm_worker::writer::Writer;
 use serde_json::{Value, json};
 use shared::artifacts::ArtifactStore;
@@ -17,14 +18,13 @@ use shared::story::Story;
 use tokio::time::Instant;
 use worker_runtime::backend::{AttemptContext, Backend as _, Progress, Step};
 
-use crate::double::{Act, Double, KEY, MODEL};
-use crate::kinds::{Kind, event};
+use crate::support::provider;
 
 pub(crate) fn model(kind: Kind, url: &str) -> ModelSettings {
     ModelSettings {
         profile: "teller".parse().unwrap(),
         provider: match kind {
-            Kind::LlamaServer | Kind::LmStudio | Kind::Vllm => ProviderKind::OpenAi,
+            Kind::LlamaServer | Kind::Router | Kind::LmStudio | Kind::Vllm => ProviderKind::OpenAi,
             Kind::Ollama => ProviderKind::Ollama,
             Kind::Gemini => ProviderKind::Gemini,
         },
@@ -34,6 +34,10 @@ pub(crate) fn model(kind: Kind, url: &str) -> ModelSettings {
         gpu_mib: None,
         ram_mib: 0,
         threads: 0,
+        size: None,
+        runs_on: RunsOn::Gpu,
+        pinned: false,
+        fallbacks: Vec::new(),
         temperature: 0.8,
         timeout: Duration::from_secs(60),
         key: None,
@@ -98,7 +102,7 @@ impl Stage {
     }
 
     /// Waits for a word of the work.
-    async fn told(&self, phase: &str) {
+    pub(crate) async fn told(&self, phase: &str) {
         let mut steps = self.steps.clone();
         let heard = steps.wait_for(|step| step.phase.contains(phase));
         let heard = tokio::time::timeout(Duration::from_secs(5), heard).await;
@@ -177,7 +181,7 @@ async fn a_story_is_written_on_every_kind_of_server() {
             .next()
             .unwrap();
         assert!(tokens.parse::<u32>().unwrap() > 20, "{}", last.phase);
-        assert_eq!(writer.profiles()[0].backend, kind.provider(MODEL).name());
+        assert_eq!(writer.profiles()[0].backend, provider(kind, MODEL).name());
     }
 }
 
@@ -481,46 +485,4 @@ async fn a_profile_says_what_its_model_holds_on_this_host() {
             .device,
         None
     );
-}
-
-/// Memory of this process, in KiB.
-#[cfg(target_os = "linux")]
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-#[ignore = "measures: run it alone, with --ignored"]
-async fn five_hundred_stories_cost_less_than_fifty_milliseconds_each_and_no_memory() {
-    let double = Double::start(Kind::Ollama).await;
-    let writer = writer(Kind::Ollama, &double);
-    let stage = Stage::new();
-    let mut after_hundred = 0;
-    let begin = Instant::now();
-    for number in 0..500 {
-        double.then(say(&bible())).then(say(&scenes()));
-        writer
-            .run(&attempt(payload()), &stage.context)
-            .await
-            .unwrap();
-        // What the double remembers is not the worker's.
-        double.forget();
-        if number == 99 {
-            after_hundred = resident();
-        }
-    }
-    let each = begin.elapsed() / 500;
-    let grown = resident().saturating_sub(after_hundred);
-    println!(
-        "{each:?} a story, the double's share included; {grown} KiB more after 500 than after 100"
-    );
-    assert!(each < Duration::from_millis(50), "{each:?}");
-    assert!(grown < 1_024, "{grown} KiB");
 }

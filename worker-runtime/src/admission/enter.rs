@@ -246,19 +246,20 @@ pub(super) fn class_of(kind: JobKind) -> Class {
 fn work(worker: &Worker, offer: &Offer, memory: DeviceMemory, attempt: &RunAttempt) -> Work {
     let backend = worker.backends[offer.backend].as_ref();
     let class = class_of(offer.profile.kind);
+    let on_card = backend.on_card();
     Work {
         job: attempt.job,
         take: attempt.take,
         attempt: attempt.attempt,
         backend: backend_id(backend, &worker.me.worker),
-        kind: backend.on_card().kind,
+        kind: on_card.kind,
         profile: attempt.profile.clone(),
         class,
         // The turn works it out.
         precedence: Precedence::of(class, BootTime::default(), Aging::default()),
         memory,
         ram: offer.profile.needs.ram,
-        pinned: false,
+        pinned: on_card.pinned,
         reload: reload(class),
         limit: attempt.time_limit,
     }

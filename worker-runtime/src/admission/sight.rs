@@ -15,7 +15,7 @@ use crate::gpu::gate::{Seen, Sight};
 use crate::gpu::ledger::BackendId;
 use crate::gpu::probe::host::HostSource;
 use crate::gpu::probe::sampler::{Often, Sample, Sampler};
-use crate::gpu::reading::DeviceReading;
+use crate::gpu::reading::{DeviceReading, Holders};
 
 /// A decision waits no longer for a reading.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -41,9 +41,16 @@ impl CardSight {
         backends: Vec<(BackendId, Arc<dyn Backend>)>,
         runtime: Handle,
     ) -> Self {
+        // Several backends may be one server: any of them can speak for it.
+        let mut servers: Vec<(BackendId, Arc<dyn Backend>)> = Vec::new();
+        for (id, backend) in backends {
+            if servers.iter().all(|(known, _)| *known != id) {
+                servers.push((id, backend));
+            }
+        }
         Self {
             sampler,
-            backends,
+            backends: servers,
             runtime,
             host,
             full: Mutex::default(),
@@ -74,14 +81,20 @@ impl CardSight {
 
     fn read(&self) -> Option<DeviceReading> {
         let began = Instant::now();
-        // Only a server that holds memory must be on the list.
-        let pids = self
-            .backends
-            .iter()
-            .filter(|(_, backend)| !backend.residents().is_empty())
-            .flat_map(|(_, backend)| backend.on_card().pids);
-        let reading = self.sampler.reading(pids.collect(), DEADLINE);
-        let reading = self.runtime.block_on(reading);
+        // Only a server that holds memory must be on the list. Of one with several processes, one must.
+        let serving = self.backends.iter().filter_map(|(id, backend)| {
+            let holds = !backend.residents().is_empty();
+            holds.then(|| (id, backend.on_card().pids))
+        });
+        let (alone, groups): (Vec<_>, Vec<_>) = serving.partition(|(_, pids)| pids.len() == 1);
+        let alone = alone.into_iter().flat_map(|(_, pids)| pids);
+        let reading = self.sampler.reading(alone.collect(), DEADLINE);
+        let mut reading = self.runtime.block_on(reading);
+        if let Some(reading) = &mut reading {
+            for (id, pids) in groups {
+                doubt(reading, id, &pids);
+            }
+        }
         let mut full = lock(&self.full);
         match reading {
             Some(reading) => {
@@ -146,10 +159,63 @@ impl Sight for CardSight {
     }
 }
 
+/// Believes nobody's figures if a server that serves us from there is not among the holders with any of its processes.
+fn doubt(reading: &mut DeviceReading, id: &BackendId, pids: &[u32]) {
+    if let Holders::Known(holders) = &reading.holders
+        && !pids.is_empty()
+        && !holders.iter().any(|holder| pids.contains(&holder.pid))
+    {
+        let why = format!("{id} serves us from this device, but none of its processes is listed");
+        reading.holders = Holders::Unknown(why);
+    }
+}
+
 impl fmt::Debug for CardSight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CardSight")
             .field("backends", &self.backends)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::reading::{DeviceUuid, Health, Holder};
+
+    #[test]
+    fn of_a_server_with_several_processes_one_must_be_among_the_holders() {
+        let reading = |pids: &[u32]| DeviceReading {
+            uuid: DeviceUuid("GPU-1".to_owned()),
+            name: "Card".to_owned(),
+            total: ByteSize::gib(24),
+            reserved: ByteSize::ZERO,
+            used: ByteSize::gib(10),
+            free: ByteSize::gib(14),
+            holders: Holders::Known(
+                pids.iter()
+                    .map(|pid| Holder {
+                        pid: *pid,
+                        program: None,
+                        used: ByteSize::gib(10),
+                    })
+                    .collect(),
+            ),
+            health: Health::Well,
+            age: Duration::ZERO,
+        };
+        let id = BackendId("ollama@127.0.0.1:11434".to_owned());
+        for (holders, server, believed) in [
+            (&[42][..], &[41, 42][..], true),
+            (&[7], &[41, 42], false),
+            (&[], &[41, 42], false),
+            // Nobody knows its processes: nothing speaks against the list.
+            (&[7], &[], true),
+        ] {
+            let mut seen = reading(holders);
+            doubt(&mut seen, &id, server);
+            let is_believed = matches!(seen.holders, Holders::Known(_));
+            assert_eq!(is_believed, believed, "{holders:?} {server:?}");
+        }
     }
 }

@@ -1,43 +1,44 @@
 //! The kinds of servers, and the forms in which each of them answers.
 
-use llm_worker::provider::{Gemini, Ollama, OpenAi, Provider};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::double::MODEL;
 
 /// A kind of server. Those that speak the same API differ in their traps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// llama-server with one model, which it has from its start to its end.
     LlamaServer,
+    /// llama-server as a router over several.
+    Router,
+    /// LM Studio.
     LmStudio,
+    /// vLLM.
     Vllm,
+    /// Ollama.
     Ollama,
+    /// The Gemini API.
     Gemini,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 6] = [
         Self::LlamaServer,
+        Self::Router,
         Self::LmStudio,
         Self::Vllm,
         Self::Ollama,
         Self::Gemini,
     ];
 
-    /// What we speak to it with.
-    pub(crate) fn provider(self, model: &str) -> Box<dyn Provider> {
-        let model = model.to_owned();
-        match self {
-            Self::LlamaServer | Self::LmStudio | Self::Vllm => Box::new(OpenAi { model }),
-            Self::Ollama => Box::new(Ollama {
-                model,
-                context: 8_192,
-            }),
-            Self::Gemini => Box::new(Gemini { model }),
-        }
-    }
+    /// Those that load and unload models when they are told to.
+    pub const MANAGED: [Self; 3] = [Self::Router, Self::LmStudio, Self::Ollama];
 
-    pub(crate) const fn key_header(self) -> (&'static str, &'static str) {
+    /// The header that carries the key, and what stands before the key there.
+    pub const fn key_header(self) -> (&'static str, &'static str) {
         match self {
             Self::Gemini => ("x-goog-api-key", ""),
             _ => ("authorization", "Bearer "),
@@ -45,11 +46,13 @@ impl Kind {
     }
 
     /// Paths that need no key although the others do.
-    pub(crate) fn is_open(self, path: &str) -> bool {
-        self == Self::LlamaServer && matches!(path, "/health" | "/v1/models" | "/models")
+    pub fn is_open(self, path: &str) -> bool {
+        matches!(self, Self::LlamaServer | Self::Router)
+            && matches!(path, "/health" | "/v1/models" | "/models")
     }
 
-    pub(crate) fn no_key(self) -> (u16, Value) {
+    /// What it answers without the right key.
+    pub fn no_key(self) -> (u16, Value) {
         match self {
             Self::Gemini => {
                 let details = json!([{"reason": "API_KEY_INVALID"}]);
@@ -63,7 +66,8 @@ impl Kind {
         }
     }
 
-    pub(crate) fn is_chat(self, path: &str) -> bool {
+    /// Whether that path asks for an answer of the model.
+    pub fn is_chat(self, path: &str) -> bool {
         match self {
             Self::Ollama => path == "/api/chat",
             Self::Gemini => path == format!("/v1beta/models/{MODEL}:streamGenerateContent"),
@@ -71,7 +75,8 @@ impl Kind {
         }
     }
 
-    pub(crate) fn probe(self, path: &str) -> (u16, Value) {
+    /// What it answers to a `GET` that is not about loaded models.
+    pub fn probe(self, path: &str) -> (u16, Value) {
         match (self, path) {
             (Self::Ollama, "/api/tags") => (
                 200,
@@ -82,24 +87,30 @@ impl Kind {
                 404,
                 json!({"error": {"code": 404, "status": "NOT_FOUND", "message": "models/nope is not found"}}),
             ),
-            (Self::LlamaServer | Self::LmStudio | Self::Vllm, "/v1/models") => (
+            (Self::LlamaServer | Self::Router | Self::LmStudio | Self::Vllm, "/v1/models") => (
                 200,
                 json!({"object": "list", "data": [{"id": MODEL}, {"id": "other"}]}),
             ),
             (Self::LlamaServer, "/props") => (200, json!({"is_sleeping": false})),
+            // With a model's name it would load that.
+            (Self::Router, "/props") => (
+                200,
+                json!({"role": "router", "max_instances": 4, "models_autoload": true}),
+            ),
             (Self::Vllm, "/is_sleeping") => (200, json!({"is_sleeping": false})),
             _ => self.wrong_path(),
         }
     }
 
-    pub(crate) fn wrong_path(self) -> (u16, Value) {
+    /// What it answers to a path that it does not know.
+    pub fn wrong_path(self) -> (u16, Value) {
         match self {
             // It logs an error and answers 200.
             Self::LmStudio => (
                 200,
                 json!({"error": "Unexpected endpoint or method. (POST /x)"}),
             ),
-            Self::LlamaServer => (
+            Self::LlamaServer | Self::Router => (
                 404,
                 json!({"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}),
             ),
@@ -109,9 +120,10 @@ impl Kind {
         }
     }
 
-    pub(crate) fn unknown_model(self) -> (u16, Value) {
+    /// What it answers about a model that it does not have.
+    pub fn unknown_model(self) -> (u16, Value) {
         match self {
-            Self::LlamaServer => (
+            Self::LlamaServer | Self::Router => (
                 400,
                 json!({"error": {"code": 400, "message": "model 'nope' not found", "type": "invalid_request_error"}}),
             ),
@@ -131,9 +143,10 @@ impl Kind {
         }
     }
 
-    pub(crate) fn busy(self) -> (u16, Value) {
+    /// What it answers when it has too much to do.
+    pub fn busy(self) -> (u16, Value) {
         match self {
-            Self::LlamaServer | Self::LmStudio | Self::Vllm => (
+            Self::LlamaServer | Self::Router | Self::LmStudio | Self::Vllm => (
                 429,
                 json!({"error": {"message": "too many requests", "type": "rate_limit_exceeded", "src": "llama-swap"}}),
             ),
@@ -148,9 +161,10 @@ impl Kind {
         }
     }
 
-    pub(crate) fn too_long(self) -> Option<(u16, Value)> {
+    /// What it answers to a prompt that is too long, where it says so.
+    pub fn too_long(self) -> Option<(u16, Value)> {
         match self {
-            Self::LlamaServer => Some((
+            Self::LlamaServer | Self::Router => Some((
                 400,
                 json!({"error": {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context_size_error", "n_prompt_tokens": 20020, "n_ctx": 8192}}),
             )),
@@ -166,7 +180,8 @@ impl Kind {
         }
     }
 
-    pub(crate) const fn content_type(self) -> &'static str {
+    /// The content type of its streams.
+    pub const fn content_type(self) -> &'static str {
         match self {
             Self::Ollama => "application/x-ndjson",
             Self::Vllm => "text/event-stream; charset=utf-8",
@@ -174,14 +189,16 @@ impl Kind {
         }
     }
 
-    pub(crate) const fn stop(self) -> &'static str {
+    /// Its word for an answer that is whole.
+    pub const fn stop(self) -> &'static str {
         match self {
             Self::Gemini => "STOP",
             _ => "stop",
         }
     }
 
-    pub(crate) const fn length(self) -> &'static str {
+    /// Its word for an answer that is cut.
+    pub const fn length(self) -> &'static str {
         match self {
             Self::Gemini => "MAX_TOKENS",
             _ => "length",
@@ -189,7 +206,7 @@ impl Kind {
     }
 
     /// The first piece, without any text.
-    pub(crate) fn begin(self) -> String {
+    pub fn begin(self) -> String {
         match self {
             Self::Ollama => {
                 line(&json!({"message": {"role": "assistant", "content": ""}, "done": false}))
@@ -201,7 +218,8 @@ impl Kind {
         }
     }
 
-    pub(crate) fn piece(self, text: &str) -> String {
+    /// A piece of an answer.
+    pub fn piece(self, text: &str) -> String {
         match self {
             Self::Ollama => line(
                 &json!({"model": MODEL, "message": {"role": "assistant", "content": text}, "done": false}),
@@ -216,7 +234,7 @@ impl Kind {
     }
 
     /// The pieces that end a stream.
-    pub(crate) fn end(self, reason: &str) -> Vec<String> {
+    pub fn end(self, reason: &str) -> Vec<String> {
         match self {
             Self::Ollama => {
                 vec![line(
@@ -237,7 +255,7 @@ impl Kind {
     }
 
     /// An error in mid-stream, under status 200.
-    pub(crate) fn error_within(self, message: &str) -> String {
+    pub fn error_within(self, message: &str) -> String {
         match self {
             Self::Ollama => line(&json!({ "error": message })),
             Self::Gemini => {
@@ -250,7 +268,7 @@ impl Kind {
     }
 
     /// Where the schema, the limit and the wish for a stream stand in a request.
-    pub(crate) fn asked_for(self, path: &str, body: &Value) -> (Value, Value, bool) {
+    pub fn asked_for(self, path: &str, body: &Value) -> (Value, Value, bool) {
         match self {
             Self::Ollama => (
                 body["format"].clone(),
@@ -278,6 +296,7 @@ fn line(json: &Value) -> String {
     format!("{json}\n")
 }
 
-pub(crate) fn event(json: &Value) -> String {
+/// A piece of a stream of events.
+pub fn event(json: &Value) -> String {
     format!("data: {json}\r\n\r\n")
 }

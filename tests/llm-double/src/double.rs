@@ -15,16 +15,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::kinds::Kind;
+use crate::kind::Kind;
+use crate::models::{Behaviour, Models};
+use crate::{api, author};
 
 /// The model that it has.
-pub(crate) const MODEL: &str = "story";
+pub const MODEL: &str = "story";
 /// The key that it wants, if it wants one.
-pub(crate) const KEY: &str = "k3y-0f-the-d0uble";
+pub const KEY: &str = "k3y-0f-the-d0uble";
 
 /// How it answers the next chat.
 #[derive(Debug, Clone)]
-pub(crate) enum Act {
+pub enum Act {
     /// Says this text, whole.
     Say(String),
     /// Says this text and stops for that reason, in the words of its kind.
@@ -43,10 +45,13 @@ pub(crate) enum Act {
 
 /// A chat that it was asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
+pub struct Asked {
+    /// The path with its query.
+    pub path: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// What was posted.
+    pub body: Value,
 }
 
 #[derive(Debug)]
@@ -60,12 +65,16 @@ struct Inner {
     hung_up: watch::Sender<usize>,
     /// How many chats have begun.
     begun: watch::Sender<usize>,
+    models: Models,
+    /// Answers by itself what nothing was said about; how many texts it has made up.
+    makes_up: Option<Mutex<u64>>,
 }
 
 /// The server. It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Double {
-    pub(crate) url: String,
+pub struct Double {
+    /// Where it is.
+    pub url: String,
     inner: Arc<Inner>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -77,15 +86,22 @@ impl Drop for Double {
 }
 
 impl Double {
-    pub(crate) async fn start(kind: Kind) -> Self {
-        Self::with(kind, false).await
+    /// Starts one that needs no key.
+    pub async fn start(kind: Kind) -> Self {
+        Self::with(kind, false, Models::new(None), false).await
     }
 
-    pub(crate) async fn with_key(kind: Kind) -> Self {
-        Self::with(kind, true).await
+    /// Starts one that wants [`KEY`].
+    pub async fn with_key(kind: Kind) -> Self {
+        Self::with(kind, true, Models::new(None), false).await
     }
 
-    async fn with(kind: Kind, wants_key: bool) -> Self {
+    /// Starts one whose models are those, and which answers by itself: every schema is filled with words.
+    pub async fn that_writes(kind: Kind, models: Models) -> Self {
+        Self::with(kind, false, models, true).await
+    }
+
+    async fn with(kind: Kind, wants_key: bool, models: Models, makes_up: bool) -> Self {
         let inner = Arc::new(Inner {
             kind,
             wants_key,
@@ -94,6 +110,8 @@ impl Double {
             asked: Mutex::default(),
             hung_up: watch::Sender::new(0),
             begun: watch::Sender::new(0),
+            models,
+            makes_up: makes_up.then(Mutex::default),
         });
         let app = Router::new()
             .fallback(answer)
@@ -104,35 +122,39 @@ impl Double {
         Self { url, inner, task }
     }
 
+    /// Its models.
+    pub fn models(&self) -> &Models {
+        &self.inner.models
+    }
+
     /// Adds to what it does, chat by chat.
-    pub(crate) fn then(&self, act: Act) -> &Self {
+    pub fn then(&self, act: Act) -> &Self {
         self.inner.acts.lock().unwrap().push_back(act);
         self
     }
 
     /// Answers probes like this from now on.
-    pub(crate) fn probes_fail(&self, status: u16, body: Value) {
+    pub fn probes_fail(&self, status: u16, body: Value) {
         *self.inner.probes_fail.lock().unwrap() = Some((status, body));
     }
 
     /// Answers probes well again.
-    pub(crate) fn probes_pass(&self) {
+    pub fn probes_pass(&self) {
         *self.inner.probes_fail.lock().unwrap() = None;
     }
 
     /// The chats that it was asked for.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.inner.asked.lock().unwrap().clone()
     }
 
     /// Forgets what it was asked for.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         self.inner.asked.lock().unwrap().clear();
     }
 
     /// Waits until so many clients have hung up in mid-stream.
-    pub(crate) async fn hung_up(&self, count: usize) {
+    pub async fn hung_up(&self, count: usize) {
         let mut seen = self.inner.hung_up.subscribe();
         let waited =
             tokio::time::timeout(Duration::from_secs(5), seen.wait_for(|seen| *seen >= count));
@@ -140,7 +162,7 @@ impl Double {
     }
 
     /// Waits until so many chats have begun.
-    pub(crate) async fn begun(&self, count: usize) {
+    pub async fn begun(&self, count: usize) {
         let mut seen = self.inner.begun.subscribe();
         let waited =
             tokio::time::timeout(Duration::from_secs(5), seen.wait_for(|seen| *seen >= count));
@@ -163,9 +185,24 @@ async fn answer(
         let (status, body) = inner.kind.no_key();
         return refuse(status, &body);
     }
+    let models = &inner.models;
     if method == Method::GET {
         let failing = inner.probes_fail.lock().unwrap().clone();
-        let (status, body) = failing.unwrap_or_else(|| inner.kind.probe(&path));
+        let listed = || api::listed(inner.kind, &path, models);
+        let answer = failing
+            .or_else(listed)
+            .unwrap_or_else(|| inner.kind.probe(&path));
+        return match path.as_str() {
+            STATE => refuse(200, &serde_json::to_value(models.loaded()).unwrap()),
+            _ => refuse(answer.0, &answer.1),
+        };
+    }
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if path == BEHAVE {
+        models.behave(serde_json::from_value::<Behaviour>(asked).unwrap());
+        return refuse(200, &Value::Null);
+    }
+    if let Some((status, body)) = api::told(inner.kind, &path, &asked, models).await {
         return refuse(status, &body);
     }
     if !inner.kind.is_chat(&path) {
@@ -175,12 +212,31 @@ async fn answer(
     inner.asked.lock().unwrap().push(Asked {
         path: uri.to_string(),
         headers,
-        body: serde_json::from_slice(&body).unwrap(),
+        body: asked.clone(),
     });
+    if api::load_for_chat(inner.kind, &asked, models)
+        .await
+        .is_err()
+    {
+        return refuse(500, &json!({"error": {"message": "model failed to load"}}));
+    }
     inner.begun.send_modify(|count| *count += 1);
     let act = inner.acts.lock().unwrap().pop_front();
-    play(&inner, act.expect("more was asked than was expected"))
+    let act = match (act, &inner.makes_up) {
+        (None, Some(number)) => {
+            tokio::time::sleep(models.behaviour().answers).await;
+            let schema = inner.kind.asked_for(&path, &asked).0;
+            Act::Say(author::write(&schema, &mut number.lock().unwrap()).to_string())
+        }
+        (act, _) => act.expect("more was asked than was expected"),
+    };
+    play(&inner, act)
 }
+
+/// Where a double in a process of its own tells how its models stand.
+pub(crate) const STATE: &str = "/double/state";
+/// Where it is told how to behave.
+pub(crate) const BEHAVE: &str = "/double/behave";
 
 fn refuse(status: u16, body: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
@@ -254,6 +310,6 @@ fn go_on(
 }
 
 /// A text that fits the schema of the suite.
-pub(crate) fn good() -> String {
+pub fn good() -> String {
     json!({"title": "Storm and light"}).to_string()
 }

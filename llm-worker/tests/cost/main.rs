@@ -22,6 +22,7 @@ fn model(url: &str) -> ModelSettings {
         context: 8_192,
         gpu_mib: None,
         ram_mib: 0,
+        threads: 0,
         size: None,
         runs_on: RunsOn::Gpu,
         pinned: false,

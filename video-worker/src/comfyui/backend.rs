@@ -180,6 +180,7 @@ impl Backend for ComfyUi {
             pids: Vec::new(),
             reported: self.server.stats().and_then(|stats| stats.holds()),
             residue: RESIDUE,
+            pinned: false,
         }
     }
 

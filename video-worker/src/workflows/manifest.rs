@@ -200,6 +200,7 @@ impl Memory {
         ResourceRequest {
             device,
             ram: mib(self.ram_mib),
+            threads: 0,
         }
     }
 }

@@ -170,13 +170,14 @@ async fn run_backend(
         artifacts: worker.artifacts.clone(),
         scratch,
         cancelled: CancellationToken::new(),
+        leaving: CancellationToken::new(),
         progress: granted.progress.clone(),
         notebook: Notebook::new(
             worker.journal.note_of(run.of.job, run.take),
             worker.journal.note_writer(run.of.run),
         ),
     };
-    let cancelled = context.cancelled.clone();
+    let (cancelled, leaving) = (context.cancelled.clone(), context.leaving.clone());
     let _told = {
         let (worker, steps, lease) = (Arc::clone(worker), granted.steps.clone(), granted.lease);
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -193,6 +194,9 @@ async fn run_backend(
         biased;
         ended = &mut task => of_backend(ended, granted),
         reason = granted.guard.stop.stopped() => {
+            if reason == StopReason::Drained {
+                leaving.cancel();
+            }
             let stopped = stop(worker, task, &cancelled).await;
             let end = match (stopped.outcome, reason) {
                 (Some(outcome), StopReason::Drained) => End::Succeeded(outcome, granted.granted_at.elapsed()),

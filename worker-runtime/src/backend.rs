@@ -115,6 +115,10 @@ pub struct AttemptContext {
     pub scratch: PathBuf,
     /// Fires when the result is not wanted any more: cancelled, out of time, drained.
     pub cancelled: CancellationToken,
+    /// Fires just before `cancelled` when that is because the worker goes away. Work that goes on in a server without this
+    /// worker may be left there then, to be found again under its job and take: whoever leaves it does not return, and is
+    /// dropped after a moment; what it holds of a card is kept for it as long as its server is busy.
+    pub leaving: CancellationToken,
     /// Where progress is told.
     pub progress: Progress,
     /// What was written down about this job and take, by this run and by earlier ones at this worker.
@@ -128,6 +132,7 @@ impl AttemptContext {
             artifacts,
             scratch,
             cancelled: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             progress: Progress::channel().0,
             notebook: Notebook::default(),
         }

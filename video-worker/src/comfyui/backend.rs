@@ -16,6 +16,7 @@ use worker_runtime::backend::{
 use super::driver::{Driver, Ended};
 use super::render::Trouble;
 use super::server::Server;
+use super::settings::ComfyUiSettings;
 use super::template::Template;
 use crate::ffmpeg::FfmpegPrograms;
 
@@ -30,6 +31,30 @@ pub struct ComfyUi {
     server: Arc<Server>,
     template: Box<dyn Template>,
     programs: FfmpegPrograms,
+}
+
+/// A backend for each of these workflows, on the server of those settings; none where no server is set.
+///
+/// # Panics
+/// If the settings have mistakes, which loading them finds.
+pub fn backends(
+    settings: &ComfyUiSettings,
+    templates: Vec<Box<dyn Template>>,
+    programs: &FfmpegPrograms,
+) -> Vec<Arc<dyn Backend>> {
+    if !settings.is_set() {
+        return Vec::new();
+    }
+    let server = Server::new(settings);
+    let server = server.expect("the same client was made when the settings were checked");
+    let backend = |template| -> Arc<dyn Backend> {
+        Arc::new(ComfyUi::new(
+            Arc::clone(&server),
+            template,
+            programs.clone(),
+        ))
+    };
+    templates.into_iter().map(backend).collect()
 }
 
 impl ComfyUi {
@@ -152,7 +177,7 @@ impl Backend for ComfyUi {
                 self.server.client().address()
             ))),
             kind: BackendKind::Replacing,
-            pids: Vec::new(),
+            pids: self.server.pids(),
             reported: self.server.stats().and_then(|stats| stats.holds()),
             residue: RESIDUE,
         }

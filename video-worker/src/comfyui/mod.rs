@@ -8,6 +8,7 @@ pub mod client;
 mod collect;
 mod driver;
 pub mod graph;
+mod process;
 pub mod render;
 mod server;
 pub mod settings;
@@ -15,7 +16,7 @@ mod still;
 pub mod tag;
 mod template;
 
-pub use self::backend::ComfyUi;
+pub use self::backend::{ComfyUi, backends};
 pub use self::server::Server;
 pub use self::settings::ComfyUiSettings;
 pub use self::template::{Expects, Filled, Template};

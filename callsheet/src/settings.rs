@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) client: ClientSettings,
     /// Section `[coordinator]`, for one in this process.
     pub(crate) coordinator: CoordinatorSettings,
+    /// Section `[comfyui]`, for a worker in this process.
+    #[serde(default)]
+    pub(crate) comfyui: ComfyUiSettings,
     /// Section `[ffmpeg]`, for a worker in this process.
     pub(crate) ffmpeg: FfmpegPrograms,
     /// Section `[comfyui]`, for a worker in this process.
@@ -49,6 +52,7 @@ impl shared::settings::Settings for Settings {
         [
             self.log.mistakes(),
             self.coordinator.mistakes(),
+            self.comfyui.mistakes(),
             self.ffmpeg.mistakes(),
             self.comfyui.mistakes(),
             self.llm.mistakes(),

@@ -178,6 +178,7 @@ async fn run_backend(
         artifacts: worker.artifacts.clone(),
         scratch,
         cancelled: CancellationToken::new(),
+        leaving: CancellationToken::new(),
         progress: match threads {
             Some(most) => {
                 let limit = format!("on {most} threads at most, beside a video job");
@@ -191,7 +192,7 @@ async fn run_backend(
             worker.journal.note_writer(run.of.run),
         ),
     };
-    let cancelled = context.cancelled.clone();
+    let (cancelled, leaving) = (context.cancelled.clone(), context.leaving.clone());
     let _told = {
         let (worker, steps, lease) = (Arc::clone(worker), granted.steps.clone(), granted.lease);
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -208,6 +209,9 @@ async fn run_backend(
         biased;
         ended = &mut task => of_backend(ended, granted),
         reason = granted.guard.stop.stopped() => {
+            if reason == StopReason::Drained {
+                leaving.cancel();
+            }
             let stopped = stop(worker, task, &cancelled).await;
             let end = match (stopped.outcome, reason) {
                 (Some(outcome), StopReason::Drained) => End::Succeeded(outcome, granted.granted_at.elapsed()),

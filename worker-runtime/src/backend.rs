@@ -125,6 +125,10 @@ pub struct AttemptContext {
     pub scratch: PathBuf,
     /// Fires when the result is not wanted any more: cancelled, out of time, drained.
     pub cancelled: CancellationToken,
+    /// Fires just before `cancelled` when that is because the worker goes away. Work that goes on in a server without this
+    /// worker may be left there then, to be found again under its job and take: whoever leaves it does not return, and is
+    /// dropped after a moment; what it holds of a card is kept for it as long as its server is busy.
+    pub leaving: CancellationToken,
     /// Where progress is told.
     pub progress: Progress,
     /// Processor threads that the work is to keep to, since something else on this host needs the others; absent: as many as it
@@ -141,6 +145,7 @@ impl AttemptContext {
             artifacts,
             scratch,
             cancelled: CancellationToken::new(),
+            leaving: CancellationToken::new(),
             progress: Progress::channel().0,
             threads: None,
             notebook: Notebook::default(),

@@ -177,7 +177,7 @@ impl Backend for ComfyUi {
                 self.server.client().address()
             ))),
             kind: BackendKind::Replacing,
-            pids: Vec::new(),
+            pids: self.server.pids(),
             reported: self.server.stats().and_then(|stats| stats.holds()),
             residue: RESIDUE,
             pinned: false,

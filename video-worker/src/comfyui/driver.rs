@@ -99,7 +99,10 @@ impl<'a> Driver<'a> {
         loop {
             if self.context.cancelled.is_cancelled() && !told_unwanted {
                 told_unwanted = true;
-                seen = Seen::Unwanted;
+                // Of a worker that goes away the render is left where it is: it is found again.
+                if !self.context.leaving.is_cancelled() {
+                    seen = Seen::Unwanted;
+                }
             }
             // A word is no reason to put off the next look.
             if !matches!(seen, Seen::Word(_) | Seen::Deaf) {

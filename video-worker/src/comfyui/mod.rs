@@ -9,6 +9,7 @@ mod collect;
 mod driver;
 pub mod graph;
 mod known;
+mod process;
 pub mod render;
 mod server;
 pub mod settings;

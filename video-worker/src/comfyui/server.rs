@@ -15,6 +15,7 @@ use worker_runtime::backend::BackendSays;
 
 use super::client::{Client, ComfyError, SetUpError, Stats, Version};
 use super::graph::{Graph, Limits, Output};
+use super::process;
 use super::settings::ComfyUiSettings;
 use super::tag::Tag;
 
@@ -43,6 +44,8 @@ pub struct Server {
 #[derive(Debug, Default)]
 struct State {
     stats: Option<Stats>,
+    /// Its processes, where they are known.
+    pids: Vec<u32>,
     /// Why it is not trusted to run anything; cleared by a trial.
     suspect: Option<String>,
     /// Whose models are loaded, as far as is known.
@@ -115,13 +118,29 @@ impl Server {
     /// Asks it what it holds and remembers that.
     pub(super) async fn look(&self) -> Result<Stats, ComfyError> {
         let stats = self.client.stats().await?;
-        self.lock().stats = Some(stats.clone());
+        // Only what is on a card is asked for by its process.
+        let pids = match (stats.card(), self.client.port()) {
+            (Some(_), Some(port)) if self.client.is_here() => {
+                let found = tokio::task::spawn_blocking(move || process::listening_on(port));
+                found.await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let mut state = self.lock();
+        state.stats = Some(stats.clone());
+        state.pids = pids;
+        drop(state);
         Ok(stats)
     }
 
     /// What it said last.
     pub(super) fn stats(&self) -> Option<Stats> {
         self.lock().stats.clone()
+    }
+
+    /// Its processes, where they are known.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.lock().pids.clone()
     }
 
     /// It is not trusted before a trial has ended well.

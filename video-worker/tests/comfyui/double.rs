@@ -1,18 +1,25 @@
 //! The suite on the double, as both versions.
 
+use std::time::Duration;
+
 use comfyui_double::{Double, Flavour};
 use video_worker::comfyui::client::Client;
 
 use crate::suite;
 
+/// Nothing takes no time at all.
+const NODE: Duration = Duration::from_millis(20);
+
 #[tokio::test]
 async fn the_double_of_2026_does_what_every_server_does() {
     let double = Double::start(Flavour::New);
+    double.behave(|it| it.node = NODE);
     suite::all(&Client::new(&double.url()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn the_double_of_2025_does_what_every_server_does() {
     let double = Double::start(Flavour::Old);
+    double.behave(|it| it.node = NODE);
     suite::all(&Client::new(&double.url()).unwrap()).await;
 }

@@ -135,6 +135,30 @@ async fn a_job_that_is_not_wanted_any_more_is_interrupted_and_no_other_is() {
 }
 
 #[tokio::test]
+async fn a_worker_that_goes_away_leaves_its_render_to_be_found_again() {
+    let double = double(Flavour::New);
+    double.behave(|it| it.step = Duration::from_millis(100));
+    let stage = Stage::new(&double).await;
+    let (context, steps) = stage.context();
+    let attempt = stage.attempt();
+    {
+        let mut run = Box::pin(stage.backend.run(&attempt, &context));
+        let leaves = async {
+            until("the first step", || steps.borrow().step == 1).await;
+            context.leaving.cancel();
+            context.cancelled.cancel();
+            until("another step", || steps.borrow().step == 2).await;
+        };
+        tokio::select! {
+            ended = &mut run => panic!("{ended:?}"),
+            () = leaves => {}
+        }
+    }
+    stage.run(&attempt).await.unwrap();
+    assert_eq!((double.interrupts(), double.rendered().len()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_lie_about_success_is_a_failure_in_the_words_of_the_node() {
     for flavour in Flavour::ALL {
         let double = double(flavour);

@@ -226,20 +226,26 @@ async fn an_upload_is_found_by_its_name(client: &Client) {
 }
 
 async fn a_waiting_prompt_can_be_deleted_and_nothing_else_is_touched(client: &Client) {
-    // Two in line, the second of which is taken back. The first may end before that.
-    let (first, second) = (tag(), tag());
-    for tag in [&first, &second] {
-        let mut heavy = smoke(&tag.prefix(), colour(tag));
-        heavy.nodes["frames"]["inputs"]["amount"] = json!(400);
-        client.submit(&heavy, tag, "suite").await.unwrap();
+    // Two in line, the second of which is taken back. Where that comes too late, it is tried again.
+    for _ in 0..10 {
+        let (first, second) = (tag(), tag());
+        for tag in [&first, &second] {
+            let mut heavy = smoke(&tag.prefix(), colour(tag));
+            heavy.nodes["frames"]["inputs"]["amount"] = json!(400);
+            client.submit(&heavy, tag, "suite").await.unwrap();
+        }
+        client.delete(&second.prompt()).await.unwrap();
+        // An interrupt of a prompt that does not run has no effect on the one that does.
+        client.interrupt(&second.prompt()).await.unwrap();
+        let entry = ended(client, &first).await;
+        assert!(entry.says_success, "{entry:?}");
+        let queue = client.queue().await.unwrap();
+        let second = client.history(&second.prompt()).await.unwrap();
+        if second.is_none() && queue.is_empty() {
+            return;
+        }
     }
-    client.delete(&second.prompt()).await.unwrap();
-    // An interrupt of a prompt that does not run has no effect on the one that does.
-    client.interrupt(&tag().prompt()).await.unwrap();
-    let entry = ended(client, &first).await;
-    assert!(entry.says_success, "{entry:?}");
-    assert!(client.history(&second.prompt()).await.unwrap().is_none());
-    assert!(client.queue().await.unwrap().is_empty());
+    panic!("no prompt could be deleted while it waited");
 }
 
 async fn nothing_is_known_of_what_was_never_there(client: &Client) {

@@ -89,6 +89,11 @@ impl Client {
         format!("{host}:{port}")
     }
 
+    /// Its port.
+    pub fn port(&self) -> Option<u16> {
+        self.base.port_or_known_default()
+    }
+
     /// Whether it is on this machine.
     pub fn is_here(&self) -> bool {
         is_loopback(&self.base)

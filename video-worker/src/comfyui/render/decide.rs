@@ -209,7 +209,11 @@ impl Render {
                     false => next,
                 }
             }
-            Place::Ended { .. } | Place::Nowhere if stuck => Do::Fail(dead()),
+            Place::Ended { .. } | Place::Nowhere
+                if stuck && !matches!(self.phase, Phase::Stopping { .. }) =>
+            {
+                Do::Fail(dead())
+            }
             Place::Ended { .. } | Place::Nowhere => self.on_nowhere(now),
         }
     }
@@ -221,6 +225,7 @@ impl Render {
     }
 
     fn on_found(&mut self, found: &Found, runs: bool, now: Instant) -> Do {
+        let is_another = self.tag.submission != found.submission;
         self.tag.submission = found.submission;
         match &mut self.phase {
             Phase::Stopping { since, told_at, .. } => {
@@ -229,7 +234,7 @@ impl Render {
                         "a prompt that was interrupted goes on",
                     ));
                 }
-                if now.duration_since(*told_at) > STOP_AGAIN {
+                if is_another || now.duration_since(*told_at) > STOP_AGAIN {
                     *told_at = now;
                     return Do::Stop(self.tag);
                 }

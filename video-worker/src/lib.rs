@@ -3,6 +3,7 @@
 
 pub mod animatic;
 pub mod assembly;
+pub mod conform;
 pub mod content_check;
 pub mod ffmpeg;
 pub mod settings;

@@ -4,6 +4,7 @@
 pub mod animatic;
 pub mod assembly;
 pub mod comfyui;
+pub mod conform;
 pub mod content_check;
 pub mod ffmpeg;
 pub mod settings;

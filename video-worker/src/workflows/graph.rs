@@ -191,11 +191,11 @@ mod tests {
 
     use super::*;
 
-    fn graph(value: Value) -> Graph {
+    fn graph(value: &Value) -> Graph {
         Graph::parse(&value.to_string()).unwrap()
     }
 
-    fn mistakes(value: Value) -> Vec<String> {
+    fn mistakes(value: &Value) -> Vec<String> {
         let mistakes = graph(value).mistakes("save");
         mistakes.iter().map(ToString::to_string).collect()
     }
@@ -207,7 +207,7 @@ mod tests {
         let error = Graph::parse(r#"{"prompt": {"a": {}}, "client_id": "x"}"#).unwrap_err();
         assert!(error.contains("inside `prompt`"), "{error}");
         // A node may well be called so.
-        graph(json!({"prompt": {"class_type": "CLIPTextEncode", "inputs": {}}}));
+        graph(&json!({"prompt": {"class_type": "CLIPTextEncode", "inputs": {}}}));
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn what_the_page_keeps_with_a_node_is_not_sent() {
         let read = graph(
-            json!({"a": {"class_type": "X", "inputs": {"n": 1}, "_meta": {"title": "mine"}}}),
+            &json!({"a": {"class_type": "X", "inputs": {"n": 1}, "_meta": {"title": "mine"}}}),
         );
         assert_eq!(
             read.to_json(),
@@ -236,11 +236,11 @@ mod tests {
             "load": {"class_type": "LoadImage", "inputs": {"image": "x"}},
             "save": {"class_type": "SaveImage", "inputs": {"images": ["load", 0]}}
         });
-        assert_eq!(mistakes(fine.clone()), [""; 0]);
+        assert_eq!(mistakes(&fine), [""; 0]);
         let with = |id: &str, node: Value| {
             let mut graph = fine.clone();
             graph[id] = node;
-            mistakes(graph)
+            mistakes(&graph)
         };
         assert_eq!(
             with(
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn names_of_files_are_found_with_either_separator() {
         let read =
-            graph(json!({"a": {"class_type": "X", "inputs": {"name": "wan\\x.safetensors"}}}));
+            graph(&json!({"a": {"class_type": "X", "inputs": {"name": "wan\\x.safetensors"}}}));
         let places: Vec<_> = read.places_of("wan/x.safetensors").collect();
         assert_eq!(places, [("a", "name")]);
     }

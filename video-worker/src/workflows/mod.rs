@@ -10,6 +10,7 @@ mod binding;
 mod check;
 mod error;
 mod fill;
+mod finding;
 mod graph;
 mod job;
 mod library;
@@ -21,9 +22,10 @@ mod shipped;
 mod workflow;
 
 pub use self::binding::{Binding, Bindings, Field, Places};
-pub use self::check::{Finding, Report, check, localise};
+pub use self::check::{check, localise};
 pub use self::error::{LibraryError, WorkflowError};
 pub use self::fill::{Adjustment, FillError, Filled};
+pub use self::finding::{Finding, Report};
 pub use self::graph::{Graph, Link, Node};
 pub use self::library::{Library, Origin, shipped_files};
 pub use self::manifest::{

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod assembly;
+mod conform;
 mod content_check;
 mod fixtures;
 mod support;

@@ -201,7 +201,7 @@ fn an_input_of_an_input_belongs_to_it() {
 fn what_jobs_can_bring_must_be_possible_too() {
     let narrow = |answer: &mut Value| {
         answer["ImageFromBatch"]["input"]["required"]["length"] =
-            json!(["INT", {"min": 1, "max": 64}])
+            json!(["INT", {"min": 1, "max": 64}]);
     };
     // The graph's own 96 and the longest clip.
     assert_eq!(
@@ -227,7 +227,7 @@ fn a_graph_must_end_at_a_node_that_writes() {
 #[test]
 fn a_link_to_an_output_that_is_not_there_is_told() {
     let fewer = |answer: &mut Value| {
-        answer["WanImageToVideo"]["output"] = json!(["CONDITIONING", "CONDITIONING"])
+        answer["WanImageToVideo"]["output"] = json!(["CONDITIONING", "CONDITIONING"]);
     };
     assert_eq!(
         found_of("wan2.1-i2v-14b-480p", fewer),

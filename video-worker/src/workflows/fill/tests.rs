@@ -357,7 +357,7 @@ fn every_scene_that_can_be_asked_for_is_made_as_the_model_needs_it_or_refused() 
                 };
                 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
                 let expected = expected as f64;
-                assert_eq!(value.as_f64(), Some(expected), "{}", place);
+                assert_eq!(value.as_f64(), Some(expected), "{place}");
             }
             let is_told =
                 |told: &dyn Fn(&Adjustment) -> bool| filled.adjustments().iter().any(told);

@@ -173,10 +173,10 @@ fn needed(found: &mut Found, manifest: &Manifest) {
     }
     match (manifest.kind, &manifest.clip) {
         (WorkflowKind::Scene, None) => {
-            found.add("clip", "it is needed; say which lengths can be made")
+            found.add("clip", "it is needed; say which lengths can be made");
         }
         (WorkflowKind::Keyframe, Some(_)) => {
-            found.add("clip", "a keyframe has no length; leave it out")
+            found.add("clip", "a keyframe has no length; leave it out");
         }
         (WorkflowKind::Scene, Some(_)) | (WorkflowKind::Keyframe, None) => {}
     }

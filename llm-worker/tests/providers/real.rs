@@ -17,9 +17,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use worker_runtime::backend::Backend as _;
 
-use crate::support::{ask, limit, provider};
+use crate::support::{ask, provider};
 use crate::writer::{Stage, attempt, model, payload};
 
 /// A Python that has what `tests/llama-server/requirements.txt` names.
@@ -151,12 +152,23 @@ impl Real {
     fn writer(&self) -> Writer {
         let mut settings = ModelSettings {
             model: self.model.clone(),
+            timeout: PATIENCE,
             ..model(self.kind, &self.url)
         };
         if let Key::File(path) = &self.key {
             settings.key_file = Some(path.clone());
         }
         Writer::new(&LlmSettings::default(), &settings).unwrap()
+    }
+}
+
+/// Longer than any answer takes, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn patient() -> Limit {
+    Limit {
+        deadline: Instant::now() + PATIENCE,
+        cancelled: CancellationToken::new(),
     }
 }
 
@@ -180,7 +192,7 @@ async fn a_real_server_gives_whole_answers_that_fit_their_schema() {
     server.check().await.unwrap();
     let mut told = 0;
     let answer = server
-        .ask(&ask(), &limit(), &mut |tokens| told = tokens)
+        .ask(&ask(), &patient(), &mut |tokens| told = tokens)
         .await
         .unwrap();
     let value = serde_json::from_str(&answer.text).unwrap();
@@ -197,7 +209,7 @@ async fn a_real_server_tells_a_cut_answer() {
     };
     let error = real
         .server()
-        .ask(&short, &limit(), &mut |_| {})
+        .ask(&short, &patient(), &mut |_| {})
         .await
         .unwrap_err();
     assert!(matches!(error, ProviderError::Cut { .. }), "{error}");
@@ -205,7 +217,7 @@ async fn a_real_server_tells_a_cut_answer() {
 
 /// How long a server goes on with an answer that was given up when it had just begun, and how long we take to give it up.
 async fn hang_up(real: &Real) -> (Duration, Duration) {
-    let (server, limit) = (real.server(), limit());
+    let (server, limit) = (real.server(), patient());
     let cancelled = limit.cancelled.clone();
     let (begun, mut has_begun) = tokio::sync::watch::channel(0);
     let task = tokio::spawn(async move {
@@ -268,7 +280,7 @@ async fn a_real_server_is_given_up_at_the_deadline() {
     let real = Real::start().await;
     let soon = Limit {
         deadline: Instant::now() + Duration::from_millis(100),
-        ..limit()
+        ..patient()
     };
     let error = real
         .server()
@@ -300,7 +312,10 @@ async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stre
     let mut huge = ask();
     huge.turns = vec![Turn::User("a storm ".repeat(20_000))];
     let server = real.server();
-    let error = server.ask(&huge, &limit(), &mut |_| {}).await.unwrap_err();
+    let error = server
+        .ask(&huge, &patient(), &mut |_| {})
+        .await
+        .unwrap_err();
     assert!(matches!(error, ProviderError::TooLong(_)), "{error}");
 
     let (begun, mut has_begun) = tokio::sync::watch::channel(0);
@@ -310,7 +325,7 @@ async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stre
         };
         // On a busy machine an answer may be whole before anybody has seen it begin.
         loop {
-            let answer = server.ask(&long(), &limit(), &mut told).await;
+            let answer = server.ask(&long(), &patient(), &mut told).await;
             match answer {
                 Ok(_) | Err(ProviderError::Cut { .. }) => {}
                 Err(error) => return error,
@@ -322,6 +337,9 @@ async fn a_real_llama_server_says_that_a_prompt_is_too_long_and_dies_in_mid_stre
     let error = task.await.unwrap();
     assert_eq!(error.kind(), FailureKind::Transient, "{error}");
 }
+
+/// The shortest story that there is: the model babbles one as well as another, and what is tested is how it is asked and judged.
+const SCENES: u32 = 3;
 
 #[tokio::test]
 async fn a_hundred_stories_are_good_or_fail_with_a_reason() {
@@ -335,7 +353,7 @@ async fn a_hundred_stories_are_good_or_fail_with_a_reason() {
         let stage = Stage::new();
         let asked = StoryPayload {
             seed,
-            scenes: 6,
+            scenes: SCENES,
             ..payload()
         };
         match writer.run(&attempt(asked), &stage.context).await {
@@ -343,25 +361,23 @@ async fn a_hundred_stories_are_good_or_fail_with_a_reason() {
                 let Product::Story { story } = outcome.product else {
                     panic!()
                 };
-                assert_eq!(story.scenes.len(), 6);
+                assert_eq!(story.scenes.len(), SCENES as usize);
                 good += 1;
             }
-            Err(failure) => {
-                assert_eq!(
-                    failure.kind,
-                    FailureKind::RejectedContent,
-                    "seed {seed}: {failure}"
-                );
-                failed.push(failure.message);
-            }
+            Err(failure) => failed.push((seed, failure)),
         }
     }
     println!(
         "{good} of {count} stories are good, in {:?}",
         begin.elapsed()
     );
-    for failure in &failed {
-        println!("failed: {failure}");
+    for (seed, failure) in &failed {
+        println!("seed {seed} failed, {}: {}", failure.kind, failure.message);
     }
+    // What the model said is the only thing that may be wrong with a server that is there.
+    let otherwise = failed
+        .iter()
+        .find(|(_, it)| it.kind != FailureKind::RejectedContent);
+    assert_eq!(otherwise, None);
     assert!(good > 0, "{failed:#?}");
 }

@@ -24,9 +24,6 @@ pub(crate) struct Settings {
     pub(crate) client: ClientSettings,
     /// Section `[coordinator]`, for one in this process.
     pub(crate) coordinator: CoordinatorSettings,
-    /// Section `[comfyui]`, for a worker in this process.
-    #[serde(default)]
-    pub(crate) comfyui: ComfyUiSettings,
     /// Section `[ffmpeg]`, for a worker in this process.
     pub(crate) ffmpeg: FfmpegPrograms,
     /// Section `[comfyui]`, for a worker in this process.
@@ -52,7 +49,6 @@ impl shared::settings::Settings for Settings {
         [
             self.log.mistakes(),
             self.coordinator.mistakes(),
-            self.comfyui.mistakes(),
             self.ffmpeg.mistakes(),
             self.comfyui.mistakes(),
             self.llm.mistakes(),

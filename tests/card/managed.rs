@@ -33,6 +33,7 @@ fn writer(kind: Kind, language: &Language) -> Writer {
         context: 8_192,
         gpu_mib: Some(10 * 1_024),
         ram_mib: 0,
+        threads: 0,
         size: None,
         runs_on: RunsOn::Gpu,
         pinned: false,

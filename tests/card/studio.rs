@@ -1,6 +1,7 @@
 //! A host with one card of 24 GiB, a coordinator, and workers as they are started.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ impl Template for Moving {
                     stall: limit,
                 },
             },
-            expects: Expects::Clip(Expected {
+            expects: Expects::clip(Expected {
                 frames: scene.frames,
                 fps: scene.fps,
                 size: scene.size,

@@ -11,6 +11,7 @@ use super::client::{Client, ComfyError, OutputFile};
 use super::render::NotCollected;
 use super::still;
 use super::template::Expects;
+use crate::conform;
 use crate::content_check::{self, CheckError};
 use crate::ffmpeg::FfmpegPrograms;
 
@@ -41,9 +42,19 @@ pub(super) async fn collect(
     let local = context.scratch.join("result");
     download(client, file, &local).await?;
     match expects {
-        Expects::Clip(expected) => {
+        Expects::Clip { made, wanted } => {
             let cancelled = &context.cancelled;
-            match content_check::check(programs, &local, expected, cancelled).await {
+            match content_check::check(programs, &local, made, cancelled).await {
+                Ok(_) if conform::differs(made, wanted) => {
+                    let conformed = context.scratch.join("conformed");
+                    conform::conform(programs, &local, made, wanted, &conformed, cancelled)
+                        .await
+                        .map_err(Failure::from)?;
+                    Ok(Product::Scene {
+                        clip: store(context, &conformed, MediaType::Mp4).await?,
+                        frames: wanted.frames,
+                    })
+                }
                 Ok(checked) => Ok(Product::Scene {
                     clip: store(context, &local, MediaType::Mp4).await?,
                     frames: checked.frames,

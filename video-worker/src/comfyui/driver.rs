@@ -261,7 +261,7 @@ impl<'a> Driver<'a> {
     /// The newest file with a name of this take.
     async fn find(&self, tag: &Tag, expects: &Expects) -> Seen {
         let ending = match expects {
-            Expects::Clip(_) => "mp4",
+            Expects::Clip { .. } => "mp4",
             Expects::Still(_) => "png",
         };
         for submission in (0..=tag.submission).rev() {

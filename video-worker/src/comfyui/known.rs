@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
-use shared::job::Payload;
+use shared::job::{Payload, ScenePayload};
 use shared::profile::Profile;
 
 use super::graph::{Graph, Limits, Output};
 use super::template::{Expects, Filled, Template};
+use crate::content_check::Expected;
 use crate::workflows::{Library, ObjectInfo, Quality, Workflow, check};
 
 /// A known workflow, and what the server said of its nodes last.
@@ -91,15 +92,29 @@ impl Template for KnownWorkflow {
         };
         Ok(Filled {
             graph,
-            expects: filled
-                .expected()
-                .map_or(Expects::Still(filled.size()), Expects::Clip),
+            expects: match (filled.expected(), payload) {
+                (Some(made), Payload::Scene(scene)) => Expects::Clip {
+                    made,
+                    wanted: wanted(scene),
+                },
+                (_, _) => Expects::Still(filled.size()),
+            },
             notes: filled
                 .adjustments()
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
         })
+    }
+}
+
+/// The clip that a scene asks for.
+fn wanted(scene: &ScenePayload) -> Expected {
+    Expected {
+        frames: scene.frames,
+        fps: scene.fps,
+        size: scene.size,
+        still_is_fine: false,
     }
 }
 
@@ -147,7 +162,7 @@ mod tests {
             );
             assert_eq!(
                 kind == JobKind::Scene,
-                matches!(filled.expects, Expects::Clip(_)),
+                matches!(filled.expects, Expects::Clip { .. }),
                 "{name}"
             );
             assert!(sent.limits.stall < sent.limits.time, "{name}");

@@ -51,5 +51,17 @@ pub enum Expects {
     /// An image of that size.
     Still(Size),
     /// A clip.
-    Clip(Expected),
+    Clip {
+        /// As the server makes it.
+        made: Expected,
+        /// As the scene asked for it.
+        wanted: Expected,
+    },
+}
+
+impl Expects {
+    /// A clip that the server makes as it was asked for.
+    pub const fn clip(made: Expected) -> Self {
+        Self::Clip { made, wanted: made }
+    }
 }

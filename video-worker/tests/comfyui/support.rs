@@ -139,7 +139,7 @@ impl Template for Wan {
         });
         Ok(Filled {
             graph: graph(nodes, self.limits),
-            expects: Expects::Clip(self.expects),
+            expects: Expects::clip(self.expects),
             notes: Vec::new(),
         })
     }

@@ -245,7 +245,7 @@ async fn a_worker_that_is_killed_comes_back_to_its_render_which_kept_its_memory_
     let mut studio = Studio::open().await;
     let comfy = studio.backend();
     let story = (JobKind::Story, "mistral", 18, 21);
-    let backend = || served("comfyui", &comfy, &[story]).slowly(Duration::from_secs(3));
+    let backend = || served("comfyui", &comfy, &[story]).slowly(Duration::from_secs(8));
     studio.work("camera", backend());
     let film = studio.coordinator().submit(film(1), None).await.unwrap();
     let film = studio.coordinator().film(film.film).await.unwrap();

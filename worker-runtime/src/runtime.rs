@@ -112,6 +112,7 @@ pub async fn run_on(
             blocked: vec![None; offers.len()],
             gate: admission::at_first(&offers),
             standing: vec![None; offers.len()],
+            due: vec![false; offers.len()],
         }),
         host,
         hints: watch::Sender::new(None),

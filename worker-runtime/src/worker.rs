@@ -79,6 +79,8 @@ pub(crate) struct Conditions {
     pub(crate) gate: Vec<Option<Shut>>,
     /// Why the queue of an offer is not worth opening now; one entry for each offer.
     pub(crate) standing: Vec<Option<String>>,
+    /// Whether a job of an offer has waited long enough for what is loaded; one entry for each offer.
+    pub(crate) due: Vec<bool>,
 }
 
 impl Worker {
@@ -102,7 +104,9 @@ impl Worker {
         now.inbox_open
             && !now.paused
             && !now.draining
-            && now.gate[place].is_none()
+            && now.gate[place]
+                .as_ref()
+                .is_none_or(|shut| shut.until_a_run_ends && now.due[place])
             && now.not_ready[offer.backend].is_none()
             && now.blocked[place].is_none()
     }

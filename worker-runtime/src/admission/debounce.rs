@@ -55,7 +55,9 @@ impl Debounce {
         };
         let same = decided.shut.is_some() == said.is_some();
         let never = |shut: &Option<Shut>| shut.as_ref().is_some_and(|shut| shut.never);
-        if never(&decided.shut) != never(&said) {
+        let for_a_run = |shut: &Option<Shut>| shut.as_ref().is_some_and(|it| it.until_a_run_ends);
+        let is_other = for_a_run(&decided.shut) != for_a_run(&said);
+        if never(&decided.shut) != never(&said) || same && is_other {
             return self.decide(said, now);
         }
         if same {
@@ -145,9 +147,22 @@ mod tests {
         assert_eq!(queue.said(no("2 GiB free"), at(5_000)), no("2 GiB free"));
         let never = Some(Shut {
             never: true,
+            until_a_run_ends: false,
             reason: "too large".to_owned(),
         });
         assert_eq!(queue.said(never.clone(), at(5_100)), never);
+    }
+
+    #[test]
+    fn that_only_a_run_is_in_the_way_is_told_at_once() {
+        let mut queue = Debounce::default();
+        assert_eq!(queue.said(no("a stranger"), at(0)), no("a stranger"));
+        let run = Some(Shut {
+            until_a_run_ends: true,
+            ..Shut::for_now("a run")
+        });
+        assert_eq!(queue.said(run.clone(), at(100)), run);
+        assert_eq!(queue.said(no("a stranger"), at(200)), no("a stranger"));
     }
 
     #[test]

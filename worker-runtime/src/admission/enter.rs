@@ -32,6 +32,9 @@ const NOTHING: DeviceMemory = DeviceMemory {
 /// A queue is open only while its work would be admitted: what does not fit then is a race, and passes soon or not at all. The
 /// job before it has settled by then, even where nothing tells what its backend holds.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The same for the end of a run that is under way, and of what is before the job in the line. A broker takes a delivery back
+/// that is not acked for half an hour.
+const A_RUN: Duration = Duration::from_mins(20);
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -179,6 +182,8 @@ async fn decide(
     place: usize,
 ) -> Decided {
     let pace = worker.config.pace;
+    // As it is when the job comes: once the job waits for the card, it has its place in the line.
+    let is_due = worker.conditions.borrow().due[place];
     let mut since = Instant::now();
     loop {
         let asked = tokio::task::spawn_blocking(move || {
@@ -211,9 +216,7 @@ async fn decide(
                 }
                 since = Instant::now();
             }
-            Ok(Answer::Wait(reason))
-                if !may_pass(&reason) || since.elapsed() >= pace.of(PATIENCE) =>
-            {
+            Ok(Answer::Wait(reason)) if since.elapsed() >= pace.of(patience(&reason, is_due)) => {
                 return Decided::Full(reason.to_string());
             }
             Ok(Answer::Wait(_)) => {}
@@ -230,9 +233,14 @@ async fn decide(
     }
 }
 
-/// Whether a moment may change it.
-fn may_pass(reason: &Waits) -> bool {
-    !matches!(reason, Waits::NeedUnknown | Waits::ReclaimFailed(_))
+/// How long a job waits for that. One that is due has been taken though others of ours run, so that its place in the line
+/// keeps the next of them from beginning.
+fn patience(reason: &Waits, is_due: bool) -> Duration {
+    match reason {
+        Waits::NeedUnknown | Waits::ReclaimFailed(_) => Duration::ZERO,
+        Waits::Promised(_) | Waits::Behind { .. } if is_due => A_RUN,
+        _ => PATIENCE,
+    }
 }
 
 /// Which sort of work that kind of job is.
@@ -278,9 +286,13 @@ fn reload(class: Class) -> Duration {
 pub(super) fn shut_by(verdict: &Verdict) -> Option<Shut> {
     match verdict {
         Verdict::Admit { .. } | Verdict::EvictFirst { .. } => None,
-        Verdict::Wait { reason } => Some(Shut::for_now(reason.to_string())),
+        Verdict::Wait { reason } => Some(Shut {
+            until_a_run_ends: matches!(reason, Waits::Promised(_)),
+            ..Shut::for_now(reason.to_string())
+        }),
         Verdict::Never { reason } => Some(Shut {
             never: true,
+            until_a_run_ends: false,
             reason: reason.to_string(),
         }),
     }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::Shut;
 use super::card::{aging, backend_id, policy, settling};
-use super::enter::class_of;
+use super::enter::{class_of, shut_by};
 use super::queues::Queues;
 use super::sight::as_used;
 use crate::backend::Backend;
@@ -82,7 +82,7 @@ pub(super) async fn watch(worker: Arc<Worker>) {
     loop {
         queues.note_what_became(&worker);
         match survey(&gate, &prospects).await {
-            Ok(survey) => queues.open_and_shut(&worker, &survey.verdicts),
+            Ok(survey) => queues.open_and_shut(&worker, survey.verdicts.iter().map(shut_by)),
             Err(why) => queues.shut_all(&worker, &why),
         }
         let pause = match queues.is_undecided() {

@@ -59,6 +59,8 @@ pub(crate) struct Admission {
 pub(crate) struct Shut {
     /// No time will change it.
     pub(crate) never: bool,
+    /// Only jobs of ours that run now are in the way: who takes a job all the same waits for the end of a run.
+    pub(crate) until_a_run_ends: bool,
     /// The reason, with the numbers, for a person.
     pub(crate) reason: String,
 }
@@ -77,6 +79,7 @@ impl Shut {
     fn for_now(reason: impl Into<String>) -> Self {
         Self {
             never: false,
+            until_a_run_ends: false,
             reason: reason.into(),
         }
     }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use shared::ids::ProfileName;
+
 use crate::backend::BackendSays;
 use crate::gpu::admit::Booked;
 use crate::gpu::ledger::{BackendId, EntryId, Page, State};
@@ -51,6 +53,15 @@ fn left_on(page: &Page, backend: &BackendId) -> Vec<EntryId> {
     left.filter(|booked| booked.entry.work.backend == *backend)
         .map(|booked| booked.entry.id.clone())
         .collect()
+}
+
+/// Whether a job of that profile goes on at that backend without its worker.
+pub(super) fn has_left(page: &Page, backend: &BackendId, profile: &ProfileName) -> bool {
+    let mut left = page.entries.iter().filter(|booked| is_left(booked));
+    left.any(|booked| {
+        let work = &booked.entry.work;
+        work.backend == *backend && work.profile == *profile
+    })
 }
 
 /// A job whose worker is gone.

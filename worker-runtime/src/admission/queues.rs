@@ -1,9 +1,7 @@
 //! The queues of the work that one gate decides about: shut by what it says, and opened again.
 
 use super::debounce::Debounce;
-use super::enter::shut_by;
 use super::{Became, Shut, lock};
-use crate::gpu::admit::Verdict;
 use crate::gpu::ledger::BootTime;
 use crate::worker::Worker;
 
@@ -48,13 +46,15 @@ impl Queues {
         in_vain
     }
 
-    /// Opens and shuts them by what the gate says of each.
-    pub(super) fn open_and_shut(&mut self, worker: &Worker, verdicts: &[Verdict]) {
+    /// Opens and shuts them by what is said of each.
+    pub(super) fn open_and_shut(
+        &mut self,
+        worker: &Worker,
+        said: impl Iterator<Item = Option<Shut>>,
+    ) {
         let now = BootTime::now();
-        let queues = self.queues.iter_mut().zip(verdicts);
-        let shut: Vec<_> = queues
-            .map(|(queue, verdict)| queue.said(shut_by(verdict), now))
-            .collect();
+        let queues = self.queues.iter_mut().zip(said);
+        let shut: Vec<_> = queues.map(|(queue, said)| queue.said(said, now)).collect();
         self.put(worker, shut);
     }
 

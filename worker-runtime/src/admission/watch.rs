@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::card::{NoCard, User, backend_id, probe};
-use super::enter::class_of;
+use super::enter::{class_of, shut_by};
 use super::evict::{leave, to_leave};
-use super::orphans::{Orphans, is_left};
+use super::orphans::{Orphans, has_left, is_left};
 use super::queues::Queues;
 use super::told::split;
 use super::{Card, Shut, lock};
@@ -150,6 +150,7 @@ fn refuse(worker: &Worker, places: &[usize], why: &NoCard) {
             let peak = needs.map(|it| it.peak).unwrap_or_default();
             now.gate[*place] = Some(Shut {
                 never: why.is_for_a_person(),
+                until_a_run_ends: false,
                 reason: format!("needs {peak} of GPU memory; {why}"),
             });
         }
@@ -231,7 +232,15 @@ impl Watch {
         if self.queues.note_what_became(&self.worker) {
             self.tried_until = Some(BootTime::now().plus(self.worker.config.pace.of(COOL_DOWN)));
         }
-        self.queues.open_and_shut(&self.worker, &survey.verdicts);
+        let said = self.prospects.iter().zip(&survey.verdicts);
+        let said = said.map(|(prospect, verdict)| {
+            // The job that runs there without its worker may be the next one to come, and is taken over.
+            let may_be_taken_over = |shut: &Shut| {
+                shut.until_a_run_ends && has_left(page, &prospect.backend, &prospect.profile)
+            };
+            shut_by(verdict).filter(|shut| !may_be_taken_over(shut))
+        });
+        self.queues.open_and_shut(&self.worker, said);
         *lock(&self.worker.admission.last) = Some(Arc::clone(survey));
         for asked in to_leave(&self.card, page) {
             leave(Arc::clone(&self.card), asked.clone()).await;

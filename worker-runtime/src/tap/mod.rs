@@ -30,7 +30,7 @@ pub(crate) use self::hints::Hints;
 use self::line::{Line, LineEnd};
 use self::lines::Lines;
 pub(crate) use self::swap::Times;
-use self::swap::{Candidate, CardView, Stand, SwapPolicy, arrange};
+use self::swap::{Candidate, CardView, Stand, SwapPolicy, Turn, arrange};
 use crate::gpu::ledger::BootTime;
 use crate::offers::Offer;
 use crate::worker::{Conditions, Worker};
@@ -140,8 +140,8 @@ impl Tap {
             self.lines.close_others(place, *priority);
         }
         let mut queues = self.lines.view();
-        for (place, queue) in queues.iter_mut().enumerate() {
-            queue.admitted = self.worker.admits(place);
+        for queue in &mut queues {
+            queue.admitted = true;
         }
         let stands = arrange(&mut queues, &candidates, &card, &self.policy);
         let is_shut = |stand: &Option<Stand>| matches!(stand, Some(Stand::Shut(_)));
@@ -150,6 +150,10 @@ impl Tap {
             false => LOOK_IDLE,
         };
         self.tell(&stands);
+        // What is due may be admitted where it would not be otherwise.
+        for (place, queue) in queues.iter_mut().enumerate() {
+            queue.admitted &= self.worker.admits(place);
+        }
         let view = View {
             free,
             settled: now >= self.settled_at,
@@ -208,8 +212,13 @@ impl Tap {
             Some(Stand::Shut(why)) => Some(why.to_string()),
             Some(Stand::Open(_)) | None => None,
         };
+        let is_due = |stand: &Option<Stand>| matches!(stand, Some(Stand::Open(Turn::Due)));
         let standing = stands.iter().map(why).collect();
-        self.worker.set(|conditions| conditions.standing = standing);
+        let due = stands.iter().map(is_due).collect();
+        self.worker.set(|conditions| {
+            conditions.standing = standing;
+            conditions.due = due;
+        });
     }
 
     fn open(&mut self, place: usize, priority: i32, only_queue: bool) {

@@ -214,6 +214,7 @@ impl Stage {
                 blocked: vec![None; offers.len()],
                 gate: vec![None; offers.len()],
                 standing: vec![None; offers.len()],
+                due: vec![false; offers.len()],
             }),
             host: Arc::new(ThisHost::default()),
             hints: watch::Sender::new(None),

@@ -6,6 +6,7 @@
     reason = "the helpers of a test fail it like the test itself"
 )]
 
+use std::io::{Write as _, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,6 +111,11 @@ async fn an_idle_worker_with_the_probe_on_wakes_seldom() {
     let each_second = (wakes() - before) / WATCHED.as_secs_f64();
     stop.cancel();
     worker.await.unwrap().unwrap();
+    // Past the test's own output, which is shown only if it fails.
+    let _ = writeln!(
+        stderr(),
+        "an idle worker with a card: {each_second:.1} wakes a second"
+    );
     assert!(each_second <= WAKES, "{each_second:.0} wakes a second");
 }
 

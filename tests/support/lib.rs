@@ -1,7 +1,6 @@
 //! What the stories need: real servers, test doubles and ways to wait.
 
 pub mod broker_conformance;
-pub mod moving;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;

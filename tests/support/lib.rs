@@ -2,7 +2,6 @@
 
 pub mod broker_conformance;
 pub mod http;
-pub mod moving;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;

@@ -226,9 +226,13 @@ async fn interrupt(State(life): Shared, body: Bytes) -> Response {
         .as_ref()
         .map(|it| it.prompt.id.clone());
     match (body["prompt_id"].as_str(), running) {
-        (Some(id), _) => drop(stop(&life, id)),
+        (Some(id), _) => {
+            stop(&life, id);
+        }
         // Whatever runs.
-        (None, Some(id)) => drop(stop(&life, &id)),
+        (None, Some(id)) => {
+            stop(&life, &id);
+        }
         (None, None) => {}
     }
     ().into_response()

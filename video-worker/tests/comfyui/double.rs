@@ -2,24 +2,27 @@
 
 use std::time::Duration;
 
-use comfyui_double::{Double, Flavour};
+use comfyui_double::{Behaviour, Double, Flavour};
 use video_worker::comfyui::client::Client;
 
 use crate::suite;
 
-/// Nothing takes no time at all.
-const NODE: Duration = Duration::from_millis(20);
+/// Nothing takes no time at all, and not every node is there.
+fn real(it: &mut Behaviour) {
+    it.node = Duration::from_millis(20);
+    it.absent.insert("NoSuchNode".to_owned());
+}
 
 #[tokio::test]
 async fn the_double_of_2026_does_what_every_server_does() {
     let double = Double::start(Flavour::New);
-    double.behave(|it| it.node = NODE);
+    double.behave(real);
     suite::all(&Client::new(&double.url()).unwrap()).await;
 }
 
 #[tokio::test]
 async fn the_double_of_2025_does_what_every_server_does() {
     let double = Double::start(Flavour::Old);
-    double.behave(|it| it.node = NODE);
+    double.behave(real);
     suite::all(&Client::new(&double.url()).unwrap()).await;
 }

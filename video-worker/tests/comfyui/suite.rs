@@ -91,7 +91,9 @@ async fn a_graph_is_run_and_its_end_is_told_twice(client: &Client) {
             .await
             .expect("no word came")
         {
-            Heard::Word(Word::Node(node)) => drop(nodes.insert(node)),
+            Heard::Word(Word::Node(node)) => {
+                nodes.insert(node);
+            }
             Heard::Word(Word::Ended) => break,
             Heard::Word(_) => {}
             Heard::Closed { .. } => panic!("the socket was closed"),
@@ -284,7 +286,7 @@ async fn memory_is_freed_and_the_cache_with_it(client: &Client) {
 }
 
 /// An image of some pixels.
-fn png() -> Vec<u8> {
+pub(crate) fn png() -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, 64, 64);
     encoder.set_color(png::ColorType::Rgb);

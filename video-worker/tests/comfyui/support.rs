@@ -68,19 +68,19 @@ pub(crate) fn smoke(prefix: &str, colour: u64) -> Graph {
 #[derive(Debug, Clone)]
 pub(crate) struct Wan {
     pub(crate) limits: Limits,
-    pub(crate) expects: Expected,
+    pub(crate) expects: Expects,
 }
 
 impl Default for Wan {
     fn default() -> Self {
         Self {
             limits: LIMITS,
-            expects: Expected {
+            expects: Expects::clip(Expected {
                 frames: FRAMES,
                 fps: FPS,
                 size: SIZE,
                 still_is_fine: false,
-            },
+            }),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Template for Wan {
         });
         Ok(Filled {
             graph: graph(nodes, self.limits),
-            expects: Expects::clip(self.expects),
+            expects: self.expects,
             notes: Vec::new(),
         })
     }
@@ -211,6 +211,11 @@ impl Stage {
             url: double.url(),
             ..settings
         };
+        Self::at(wan, settings).await
+    }
+
+    /// A stage whose settings say where the server is.
+    pub(crate) async fn at(wan: Wan, settings: ComfyUiSettings) -> Self {
         let server = Server::new(&settings).unwrap();
         let backend = ComfyUi::new(server, Box::new(wan), FfmpegPrograms::default());
         let folder = tempfile::tempdir().unwrap();

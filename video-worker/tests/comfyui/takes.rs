@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use comfyui_double::{Fate, Flavour};
+use comfyui_double::{Content, Fate, Flavour};
 use shared::job::Product;
 use tokio::time::{Instant, timeout};
+use video_worker::comfyui::{ComfyUiSettings, Expects};
 use worker_runtime::backend::Backend as _;
 
-use crate::support::{Stage, double, until};
+use crate::suite::png;
+use crate::support::{SIZE, Stage, Wan, double, until};
 
 #[tokio::test]
 async fn a_clip_is_rendered_once_and_stored() {
@@ -162,8 +164,14 @@ async fn noticed(mute: bool) -> Vec<Duration> {
         it.mute = mute;
         it.step = Duration::from_millis(3);
         it.history_lag = Duration::from_millis(5);
+        it.content = Content::Bytes(png().into());
     });
-    let stage = Stage::new(&double).await;
+    // Of an image, whose check takes no time: the noticing is what counts.
+    let still = Wan {
+        expects: Expects::Still(SIZE),
+        ..Wan::default()
+    };
+    let stage = Stage::with(&double, still, ComfyUiSettings::default()).await;
     let mut times = Vec::new();
     for number in 1..=100 {
         let attempt = stage.attempt();

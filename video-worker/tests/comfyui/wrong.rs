@@ -119,7 +119,9 @@ async fn a_missing_model_or_node_is_told_before_and_after_a_job_is_taken_and_ano
     ] {
         let double = double(flavour);
         let lack = |it: &mut Behaviour| match lacks {
-            "KSampler" => drop(it.absent.insert(lacks.to_owned())),
+            "KSampler" => {
+                it.absent.insert(lacks.to_owned());
+            }
             _ => it.models.clear(),
         };
         double.behave(lack);

@@ -6,6 +6,7 @@ use llm_double::{Behaviour, Kind};
 use llm_worker::settings::{LlmSettings, ModelSettings, ProviderKind, RunsOn};
 use llm_worker::writer::Writer;
 use shared::film::FilmRequest;
+use shared::ids::JobId;
 use shared::job::{JobKind, JobStatus};
 use tokio::time::sleep;
 
@@ -20,9 +21,9 @@ fn film(seed: u64) -> FilmRequest {
     FilmRequest::parse(request.as_bytes()).unwrap()
 }
 
-/// The writer whose model is on that server, and holds 10 GiB of the card.
-fn writer(kind: Kind, language: &Language) -> Writer {
-    let model = ModelSettings {
+/// The model on that server, which holds 10 GiB of the card.
+fn model(kind: Kind, language: &Language) -> ModelSettings {
+    ModelSettings {
         profile: "mistral".parse().unwrap(),
         provider: match kind {
             Kind::Ollama => ProviderKind::Ollama,
@@ -42,8 +43,11 @@ fn writer(kind: Kind, language: &Language) -> Writer {
         timeout: Duration::from_secs(30),
         key: None,
         key_file: None,
-    };
-    Writer::new(&LlmSettings::default(), &model).unwrap()
+    }
+}
+
+fn writer(kind: Kind, language: &Language) -> Writer {
+    Writer::new(&LlmSettings::default(), &model(kind, language)).unwrap()
 }
 
 /// A film is made with the model that is loaded already; for its scenes that leaves; for the next film's story it is back.
@@ -130,6 +134,57 @@ async fn the_same_where_nothing_tells_who_holds_it() {
     two_films(Studio::blind().await, Kind::LmStudio, early()).await;
 }
 
+/// The first reason with figures why that job does not begin.
+async fn why_it_waits(studio: &Studio, job: JobId) -> String {
+    within("a reason", async {
+        loop {
+            let explained = studio.coordinator().explain_job(job).await.unwrap();
+            let mut reasons = explained.workers.into_iter().map(|told| told.reason);
+            match reasons.find(|reason| reason.contains("short")) {
+                Some(reason) => return reason,
+                None => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_model_that_is_pinned_stays_and_who_waits_is_told_its_process() {
+    let mut studio = Studio::open().await;
+    let language = studio.language(Kind::LmStudio, Behaviour::default());
+    let comfy = studio.backend();
+    let pinned = ModelSettings {
+        pinned: true,
+        ..model(Kind::LmStudio, &language)
+    };
+    studio.work(
+        "writer",
+        Writer::new(&LlmSettings::default(), &pinned).unwrap(),
+    );
+    studio.work("camera", served("comfyui", &comfy, &CAMERA));
+    let film = studio.coordinator().submit(film(1), None).await.unwrap();
+    let scene = within("the scenes to be known", async {
+        loop {
+            let told = studio.coordinator().film(film.film).await.unwrap();
+            match told.jobs.iter().find(|job| job.kind == JobKind::Scene) {
+                Some(scene) => return scene.id,
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await;
+    let why = why_it_waits(&studio, scene).await;
+    let holder = format!("(pid {}) holds 10.0 GiB", language.pid());
+    assert!(why.contains(&holder), "{why}");
+    let stays = language.loaded().await;
+    assert_eq!((stays.loads, stays.unloads), (1, 0));
+    // Whoever pinned it lets it go.
+    drop(language);
+    studio.film_is_done(film.film).await;
+    studio.close().await;
+}
+
 /// The model never goes: it is asked twice, no scene begins, and everybody is told why; the scenes run once the server is gone.
 async fn never_gives_back(mut studio: Studio, kind: Kind) {
     let never = Behaviour {
@@ -164,21 +219,7 @@ async fn never_gives_back(mut studio: Studio, kind: Kind) {
         .filter(|job| job.kind == JobKind::Scene)
         .collect();
     assert!(scenes.iter().all(|job| job.status != JobStatus::Completed));
-    let why = within("a reason", async {
-        loop {
-            let explained = studio
-                .coordinator()
-                .explain_job(scenes[0].id)
-                .await
-                .unwrap();
-            let mut reasons = explained.workers.into_iter().map(|told| told.reason);
-            match reasons.find(|reason| reason.contains("short")) {
-                Some(reason) => return reason,
-                None => sleep(Duration::from_millis(50)).await,
-            }
-        }
-    })
-    .await;
+    let why = why_it_waits(&studio, scenes[0].id).await;
     assert!(why.contains("needs 21.9 GiB"), "{why}");
     drop(language);
     studio.film_is_done(film.film).await;

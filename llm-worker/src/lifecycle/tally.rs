@@ -42,31 +42,43 @@ pub(super) struct Seen {
 impl Seen {
     /// How the server uses the card.
     pub(super) fn on_card(&self, id: &BackendId, kept: &[Kept], pinned: bool) -> OnCard {
+        let all_pinned = kept.iter().all(|it| it.pinned);
+        let stays = self.answers && (self.lifecycle.is_none() || all_pinned);
         OnCard {
             id: Some(id.clone()),
             kind: BackendKind::Stacking,
-            pids: self.pids.clone(),
-            reported: self.reported(kept),
-            pinned: pinned || (self.answers && self.lifecycle.is_none()),
+            // What is never given back is a stranger's to everybody else, who is told of it by its process.
+            pids: match stays {
+                true => Vec::new(),
+                false => self.pids.clone(),
+            },
+            reported: self.reported(kept, stays),
+            pinned: pinned || stays,
             ..OnCard::default()
         }
     }
 
-    /// Device memory that the server says it holds. One that offers no unloading holds its model from its start to its end.
-    fn reported(&self, kept: &[Kept]) -> Option<ByteSize> {
-        match self.lifecycle {
-            Some(lifecycle) if lifecycle.tells_memory() => Some(total(
-                self.held
-                    .iter()
-                    .filter_map(|held| held.memory)
-                    .map(|(_, there)| there),
-            )),
-            None if self.answers => {
-                let declared = total(kept.iter().filter_map(|it| it.device));
-                (declared > ByteSize::ZERO).then_some(declared)
+    /// Device memory that the server says it holds, or that is declared for what stays in it.
+    fn reported(&self, kept: &[Kept], stays: bool) -> Option<ByteSize> {
+        let declared = match self.lifecycle {
+            Some(lifecycle) if lifecycle.tells_memory() => {
+                let there = self.held.iter().filter_map(|held| held.memory);
+                return Some(total(there.map(|(_, there)| there)));
             }
-            Some(_) | None => None,
-        }
+            _ if !stays => return None,
+            Some(lifecycle) => {
+                let is_there = |it: &&Kept| {
+                    let mut ready = self
+                        .held
+                        .iter()
+                        .filter(|held| held.state == HeldState::Ready);
+                    ready.any(|held| lifecycle.is(held, &it.wanted.model))
+                };
+                total(kept.iter().filter(is_there).filter_map(|it| it.device))
+            }
+            None => total(kept.iter().filter_map(|it| it.device)),
+        };
+        (declared > ByteSize::ZERO).then_some(declared)
     }
 
     /// Those of our models that hold device memory now.
@@ -206,8 +218,19 @@ mod tests {
         assert_eq!(reported(&seen(Some(&LmStudio), untold)), None);
         let plain = seen(None, Vec::new());
         assert_eq!(reported(&plain), Some(ByteSize::gib(10)));
-        assert!(plain.on_card(&id(), &ours, false).pinned);
+        let card = plain.on_card(&id(), &ours, false);
+        assert!(card.pinned && card.pids.is_empty(), "{card:?}");
         assert_eq!(reported(&Seen::default()), None);
+        let pinned = [Kept {
+            pinned: true,
+            ..kept(10)
+        }];
+        let stays = seen(Some(&LmStudio), vec![held("story", "story", None)]);
+        let card = stays.on_card(&id(), &pinned, true);
+        assert_eq!(
+            (card.reported, card.pids),
+            (Some(ByteSize::gib(10)), Vec::new())
+        );
         assert!(!Seen::default().on_card(&id(), &ours, false).pinned);
         assert!(Seen::default().on_card(&id(), &ours, true).pinned);
     }

@@ -203,7 +203,7 @@ async fn what_is_pinned_stays_and_a_server_without_unloading_says_so() {
         );
         // It holds its model from its start to its end.
         let card = writer.on_card();
-        assert!(card.pinned, "{kind:?}");
+        assert!(card.pinned && card.pids.is_empty(), "{card:?}");
         assert_eq!(card.reported, Some(ByteSize::gib(10)), "{kind:?}");
         assert_eq!(writer.residents().len(), 1, "{kind:?}");
     }

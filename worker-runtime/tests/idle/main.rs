@@ -28,8 +28,9 @@ use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(5);
-/// At most this many wakes a second, of all threads; 14 were counted. At 250 µs each, 40 are one hundredth of a core.
-const WAKES: f64 = 40.0;
+/// At most this many wakes a second, of all threads; 8 were counted. At 250 µs each, 40 would be one hundredth of a
+/// core.
+const WAKES: f64 = 20.0;
 
 #[derive(Debug)]
 struct Idle;

@@ -1,6 +1,6 @@
 //! From a file at the server to an artifact: downloaded piece by piece, looked at, stored.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shared::artifact::{Artifact, MediaType};
 use shared::failure::{Failure, FailureKind};
@@ -84,10 +84,9 @@ pub(super) async fn collect(
     }
 }
 
-async fn download(client: &Client, file: &OutputFile, to: &PathBuf) -> Result<(), Uncollected> {
-    let error = match client.download(file, to).await {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
+async fn download(client: &Client, file: &OutputFile, to: &Path) -> Result<(), Uncollected> {
+    let Err(error) = client.download(file, to).await else {
+        return Ok(());
     };
     Err(match error {
         ComfyError::NoFile(_) => Uncollected::Not(NotCollected::Missing),

@@ -7,37 +7,16 @@ use tokio::time::Instant;
 
 use super::follow::Follow;
 use super::judge::{Verdict, judge};
+use super::pace::{
+    AWAY_PAUSE, DOUBT, LOOK_EVERY, LOOK_WAITING, PEEK_EVERY, PEEK_SOON, RESTART_AFTER, SOON,
+    STOP_AGAIN, STOP_WITHIN, STUCK_AFTER, TRIES,
+};
 use super::picture::{Found, Picture, Place};
 use super::trouble::Trouble;
 use super::{Do, NotCollected, Policy, Seen, Submitted};
 use crate::comfyui::client::{Entry, NodeFailure, OutputFile, Word};
 use crate::comfyui::graph::{Limits, Output};
 use crate::comfyui::tag::Tag;
-
-/// How often the end of a prompt is asked for: the WebSocket may say nothing of it.
-const PEEK_EVERY: Duration = Duration::from_millis(500);
-/// The same once its end was heard of: the history is written a moment later.
-const PEEK_SOON: Duration = Duration::from_millis(50);
-/// How long after that word the end is asked for so often.
-const SOON: Duration = Duration::from_secs(3);
-/// How often the queue is looked at for a prompt that runs. It is large, as all graphs are in it.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The same for one that waits, or while others are at work.
-const LOOK_WAITING: Duration = Duration::from_secs(1);
-/// Pause before it is believed that the server knows nothing of a prompt: it may still be on its way there.
-const DOUBT: Duration = Duration::from_millis(500);
-/// Pause before a server that is away is asked again.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
-/// A server that is away for so long is started anew, if that is ours to do.
-const RESTART_AFTER: Duration = Duration::from_secs(10);
-/// Prompts wait and none runs for so long: nothing will ever run there.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
-/// A prompt that was told to stop goes on for so long: nobody hears there. A node that loads a model stops at its end.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
-/// How often it is told to stop meanwhile.
-const STOP_AGAIN: Duration = Duration::from_secs(10);
-/// How often a take is sent, at most, when the server loses it, or others stop it.
-const TRIES: u32 = 3;
 
 /// One take at a server.
 #[derive(Debug)]
@@ -168,7 +147,7 @@ impl Render {
         match seen {
             Seen::Begin => Do::Look,
             Seen::Picture(picture) => self.on_picture(picture, now),
-            Seen::Entry(Some(entry)) => self.on_ended(&entry, now),
+            Seen::Entry(Some(entry)) => self.on_ended(&entry),
             Seen::Entry(None) => self.on_quiet(now),
             Seen::File(file) => self.on_file(file),
             Seen::Submitted(submitted) => self.on_submitted(submitted),
@@ -199,7 +178,7 @@ impl Render {
             // What ended before this submission was judged before it.
             Place::Ended { submission, entry } if submission >= self.tag.submission => {
                 self.tag.submission = submission;
-                self.on_ended(&entry, now)
+                self.on_ended(&entry)
             }
             Place::Running(found) => self.on_found(&found, true, now),
             Place::Pending(found) => {
@@ -214,7 +193,7 @@ impl Render {
             {
                 Do::Fail(dead())
             }
-            Place::Ended { .. } | Place::Nowhere => self.on_nowhere(now),
+            Place::Ended { .. } | Place::Nowhere => self.on_nowhere(),
         }
     }
 
@@ -263,7 +242,7 @@ impl Render {
         }
     }
 
-    fn on_nowhere(&mut self, now: Instant) -> Do {
+    fn on_nowhere(&mut self) -> Do {
         match &mut self.phase {
             Phase::Searching { again } => {
                 self.phase = Phase::Finding { again: *again };
@@ -286,7 +265,7 @@ impl Render {
             | Phase::Waiting
             | Phase::Submitting
             | Phase::Freeing(_)
-            | Phase::Collecting { .. } => self.wait_or_send(now),
+            | Phase::Collecting { .. } => self.wait_or_send(),
         }
     }
 
@@ -307,14 +286,10 @@ impl Render {
             self.notes
                 .push("ComfyUI lost the render, and it was begun again".to_owned());
         }
-        self.phase = Phase::Waiting;
-        match self.is_free {
-            true => self.send(),
-            false => Do::Listen(LOOK_WAITING),
-        }
+        self.wait_or_send()
     }
 
-    fn wait_or_send(&mut self, _now: Instant) -> Do {
+    fn wait_or_send(&mut self) -> Do {
         self.phase = Phase::Waiting;
         match self.is_free {
             true => self.send(),
@@ -429,7 +404,7 @@ impl Render {
         }
     }
 
-    fn on_ended(&mut self, entry: &Entry, _now: Instant) -> Do {
+    fn on_ended(&mut self, entry: &Entry) -> Do {
         let verdict = judge(entry, &self.output, &self.tag);
         if let Verdict::File(file) = verdict {
             // Paid for, even if it was to be stopped.
@@ -449,13 +424,13 @@ impl Render {
                     false => Do::Fail(Trouble::StoppedByOthers(self.stops)),
                 }
             }
-            Verdict::OutOfMemory(failure) => self.on_out_of_memory(failure),
+            Verdict::OutOfMemory(failure) => self.on_out_of_memory(&failure),
             Verdict::Nothing(why) => self.on_nothing(why),
             Verdict::Failed(trouble) => Do::Fail(trouble),
         }
     }
 
-    fn on_out_of_memory(&mut self, failure: NodeFailure) -> Do {
+    fn on_out_of_memory(&mut self, failure: &NodeFailure) -> Do {
         let again = self.out_of_memory.replace(failure.clone()).is_some();
         let then = again.then(|| Trouble::OutOfMemory(failure.clone()));
         if !again {
@@ -511,13 +486,11 @@ impl Render {
     }
 
     fn stopped(&mut self, why: Trouble) -> Do {
-        match why {
-            Trouble::Stalled { .. } => {
-                self.phase = Phase::Freeing(Some(why));
-                Do::Free
-            }
-            why => Do::Fail(why),
+        if matches!(why, Trouble::Stalled { .. }) {
+            self.phase = Phase::Freeing(Some(why));
+            return Do::Free;
         }
+        Do::Fail(why)
     }
 }
 

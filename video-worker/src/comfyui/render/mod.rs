@@ -4,6 +4,7 @@
 mod decide;
 mod follow;
 mod judge;
+mod pace;
 mod picture;
 mod trouble;
 

@@ -147,15 +147,15 @@ mod tests {
         }
     }
 
-    fn node(inputs: Value) -> Value {
+    fn node(inputs: &Value) -> Value {
         json!({"class_type": "X", "inputs": inputs})
     }
 
     #[test]
     fn what_the_output_does_not_need_is_left_out_even_if_it_would_end_the_executor() {
         let graph = graph(json!({
-            "image": node(json!({"width": 64})),
-            "save": node(json!({"images": ["image", 0], "size": [1, 2], "choices": ["a", "b"]})),
+            "image": node(&json!({"width": 64})),
+            "save": node(&json!({"images": ["image", 0], "size": [1, 2], "choices": ["a", "b"]})),
             "poison": {"class_type": "X"},
         }));
         let pruned = graph.pruned().unwrap();
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_graph_that_would_end_the_executor_is_not_sent() {
         let refused = |nodes| graph(nodes).pruned().unwrap_err().to_string();
-        let save = node(json!({"images": ["image", 0]}));
+        let save = node(&json!({"images": ["image", 0]}));
         for (nodes, expected) in [
             (json!({}), "no node `save`"),
             (
@@ -179,7 +179,7 @@ mod tests {
             ),
             (json!({"save": save}), "takes from node `image`"),
             (
-                json!({"save": save, "image": node(json!({"x": ["save", 0]}))}),
+                json!({"save": save, "image": node(&json!({"x": ["save", 0]}))}),
                 "depends on itself",
             ),
         ] {

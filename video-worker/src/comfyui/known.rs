@@ -155,11 +155,7 @@ mod tests {
             assert_eq!(sent.nodes, filled.graph.nodes, "{name}");
             let text = json!(sent.nodes).to_string();
             assert!(text.contains("callsheet/job-take1-0"), "{name}");
-            assert_eq!(
-                start.is_some_and(|start| !text.contains(start)),
-                false,
-                "{name}"
-            );
+            assert!(start.is_none_or(|start| text.contains(start)), "{name}");
             assert_eq!(
                 kind == JobKind::Scene,
                 matches!(filled.expects, Expects::Clip { .. }),

@@ -170,7 +170,7 @@ async fn refusals_name_node_and_input(client: &Client) {
         graph.nodes.insert(name.to_owned(), change);
         graph
     };
-    let image = |inputs: serde_json::Value| with("image", node("EmptyImage", inputs));
+    let image = |inputs: serde_json::Value| with("image", node("EmptyImage", &inputs));
     let refusal = refused(
         client,
         &image(json!({"height": 64, "batch_size": 1, "color": 0})),
@@ -185,20 +185,20 @@ async fn refusals_name_node_and_input(client: &Client) {
     assert!(refusal.to_string().contains("input `width`"), "{refusal}");
     assert_eq!(refusal.lacks(), Lacks::Nothing);
 
-    let refusal = refused(client, &with("image", node("NoSuchNode", json!({})))).await;
+    let refusal = refused(client, &with("image", node("NoSuchNode", &json!({})))).await;
     assert!(
         matches!(refusal.lacks(), Lacks::Node(said) if said.contains("NoSuchNode")),
         "{refusal}"
     );
 
     let nodes = json!({
-        "unet": node("UNETLoader", json!({"unet_name": "no-such-file.safetensors", "weight_dtype": "default"})),
-        "image": node("LoadImage", json!({"image": "callsheet/not_there.png"})),
-        "save": node("SaveImage", json!({"images": ["image", 0], "filename_prefix": "callsheet/refused"})),
+        "unet": node("UNETLoader", &json!({"unet_name": "no-such-file.safetensors", "weight_dtype": "default"})),
+        "image": node("LoadImage", &json!({"image": "callsheet/not_there.png"})),
+        "save": node("SaveImage", &json!({"images": ["image", 0], "filename_prefix": "callsheet/refused"})),
     });
     let refusal = refused(client, &graph(nodes, LIMITS).pruned().unwrap()).await;
     assert!(refusal.to_string().contains("not_there.png"), "{refusal}");
-    let nodes = json!({"image": node("EmptyImage", json!({"width": 64, "height": 64, "batch_size": 1, "color": 0}))});
+    let nodes = json!({"image": node("EmptyImage", &json!({"width": 64, "height": 64, "batch_size": 1, "color": 0}))});
     let refusal = refused(client, &graph(nodes, LIMITS)).await;
     assert_eq!(refusal.kind, "prompt_no_outputs");
 }
@@ -214,8 +214,8 @@ async fn an_upload_is_found_by_its_name(client: &Client) {
         .unwrap();
     assert_eq!(name, format!("callsheet/{}.png", tag.stem()));
     let nodes = json!({
-        "image": node("LoadImage", json!({"image": name})),
-        "save": node("SaveImage", json!({"images": ["image", 0], "filename_prefix": tag.prefix()})),
+        "image": node("LoadImage", &json!({"image": name})),
+        "save": node("SaveImage", &json!({"images": ["image", 0], "filename_prefix": tag.prefix()})),
     });
     client
         .submit(&graph(nodes, LIMITS), &tag, "suite")

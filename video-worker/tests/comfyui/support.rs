@@ -35,7 +35,7 @@ pub(crate) const LIMITS: Limits = Limits {
     stall: Duration::from_secs(60),
 };
 
-pub(crate) fn node(class: &str, inputs: Value) -> Value {
+pub(crate) fn node(class: &str, inputs: &Value) -> Value {
     json!({"class_type": class, "inputs": inputs})
 }
 
@@ -56,10 +56,10 @@ pub(crate) fn graph(nodes: Value, limits: Limits) -> Graph {
 /// A clip out of built-in nodes alone, which any server can make in a moment.
 pub(crate) fn smoke(prefix: &str, colour: u64) -> Graph {
     let nodes = json!({
-        "image": node("EmptyImage", json!({"width": 64, "height": 64, "batch_size": 1, "color": colour})),
-        "frames": node("RepeatImageBatch", json!({"image": ["image", 0], "amount": FRAMES})),
-        "video": node("CreateVideo", json!({"images": ["frames", 0], "fps": 8.0})),
-        "save": node("SaveVideo", json!({"video": ["video", 0], "filename_prefix": prefix, "format": "mp4", "codec": "h264"})),
+        "image": node("EmptyImage", &json!({"width": 64, "height": 64, "batch_size": 1, "color": colour})),
+        "frames": node("RepeatImageBatch", &json!({"image": ["image", 0], "amount": FRAMES})),
+        "video": node("CreateVideo", &json!({"images": ["frames", 0], "fps": 8.0})),
+        "save": node("SaveVideo", &json!({"video": ["video", 0], "filename_prefix": prefix, "format": "mp4", "codec": "h264"})),
     });
     graph(nodes, LIMITS)
 }
@@ -127,15 +127,15 @@ impl Template for Wan {
             return Err("it makes clips".to_owned());
         };
         let nodes = json!({
-            "unet": node("UNETLoader", json!({"unet_name": MODEL, "weight_dtype": "default"})),
-            "start": node("LoadImage", json!({"image": start_image})),
-            "sampler": node("KSampler", json!({
+            "unet": node("UNETLoader", &json!({"unet_name": MODEL, "weight_dtype": "default"})),
+            "start": node("LoadImage", &json!({"image": start_image})),
+            "sampler": node("KSampler", &json!({
                 "model": ["unet", 0], "seed": scene.seed, "steps": 4, "cfg": 6.0, "sampler_name": "uni_pc", "scheduler": "simple",
                 "positive": ["unet", 0], "negative": ["unet", 0], "latent_image": ["start", 0], "denoise": 1.0,
             })),
-            "decode": node("VAEDecode", json!({"samples": ["sampler", 0], "vae": ["unet", 0]})),
-            "video": node("CreateVideo", json!({"images": ["decode", 0], "fps": 8.0})),
-            "save": node("SaveVideo", json!({"video": ["video", 0], "filename_prefix": prefix, "format": "mp4", "codec": "h264"})),
+            "decode": node("VAEDecode", &json!({"samples": ["sampler", 0], "vae": ["unet", 0]})),
+            "video": node("CreateVideo", &json!({"images": ["decode", 0], "fps": 8.0})),
+            "save": node("SaveVideo", &json!({"video": ["video", 0], "filename_prefix": prefix, "format": "mp4", "codec": "h264"})),
         });
         Ok(Filled {
             graph: graph(nodes, self.limits),

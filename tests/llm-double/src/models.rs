@@ -129,7 +129,7 @@ impl Models {
         self.change(|loaded| {
             loaded
                 .instances
-                .push(instance(loaded, key, context, size, true))
+                .push(instance(loaded, key, context, size, true));
         });
     }
 

@@ -115,8 +115,11 @@ impl Held {
     }
 }
 
+/// Whether an answer is that of a kind of server.
+pub type Sign = fn(&Reply) -> Option<&'static dyn Lifecycle>;
+
 /// How servers that speak OpenAI's API are told apart: what is asked, in this order, and what answers it.
-pub fn recognised_by() -> [(Call, fn(&Reply) -> Option<&'static dyn Lifecycle>); 2] {
+pub fn recognised_by() -> [(Call, Sign); 2] {
     [
         (LmStudio.list(), |reply| {
             LmStudio.held(reply).is_ok().then_some(&LmStudio as _)

@@ -62,7 +62,8 @@ impl Writer {
     /// # Errors
     /// If a server's URL is none.
     pub fn all(settings: &LlmSettings) -> Result<Vec<Self>, SetUpError> {
-        let mut servers: Vec<((ProviderKind, Option<&str>), Arc<ModelServer>)> = Vec::new();
+        type At<'a> = (ProviderKind, Option<&'a str>);
+        let mut servers: Vec<(At<'_>, Arc<ModelServer>)> = Vec::new();
         let mut writers = Vec::new();
         for model in &settings.models {
             let place = (model.provider, model.url());

@@ -1,5 +1,6 @@
 //! What a story costs beside its generation. Alone in its process: memory is the process's.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::time::Duration;
 

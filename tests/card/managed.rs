@@ -34,6 +34,7 @@ fn model(kind: Kind, language: &Language) -> ModelSettings {
         context: 8_192,
         gpu_mib: Some(10 * 1_024),
         ram_mib: 0,
+        threads: 0,
         size: None,
         runs_on: RunsOn::Gpu,
         pinned: false,

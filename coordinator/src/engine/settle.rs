@@ -23,20 +23,42 @@ pub(crate) enum Settling {
     Park(Queue, Delivery, String),
 }
 
-/// Settles until engine and outbox have ended and everything that it handed over is done.
+impl Settling {
+    const fn is_ack(&self) -> bool {
+        matches!(self, Self::Ack(_))
+    }
+}
+
+/// Most that is settled together.
+const AT_ONCE: usize = 256;
+
+/// Settles until engine and outbox have ended and everything that was handed over is done.
 pub(crate) async fn run(broker: SharedBroker, mut handed_over: mpsc::UnboundedReceiver<Settling>) {
-    while let Some(settling) = handed_over.recv().await {
-        match settling {
-            Settling::Ack(deliveries) => {
-                sleep(ACK_LATER).await;
-                join_all(deliveries.into_iter().map(Delivery::ack)).await;
-            }
-            Settling::Requeue(deliveries) => {
-                join_all(deliveries.into_iter().map(Delivery::requeue)).await;
-            }
-            Settling::Park(aside, delivery, reason) => {
-                park(&broker, aside, delivery, &reason).await;
+    let mut settlings = Vec::new();
+    while handed_over.recv_many(&mut settlings, AT_ONCE).await > 0 {
+        if settlings.iter().any(Settling::is_ack) {
+            sleep(ACK_LATER).await;
+            // What came meanwhile goes with them.
+            while let Ok(more) = handed_over.try_recv() {
+                settlings.push(more);
             }
         }
+        let (acks, others): (Vec<_>, Vec<_>) = settlings.drain(..).partition(Settling::is_ack);
+        join_all(acks.into_iter().map(|settling| settle(&broker, settling))).await;
+        for settling in others {
+            settle(&broker, settling).await;
+        }
+    }
+}
+
+async fn settle(broker: &SharedBroker, settling: Settling) {
+    match settling {
+        Settling::Ack(deliveries) => {
+            drop(join_all(deliveries.into_iter().map(Delivery::ack)).await)
+        }
+        Settling::Requeue(deliveries) => {
+            join_all(deliveries.into_iter().map(Delivery::requeue)).await;
+        }
+        Settling::Park(aside, delivery, reason) => park(broker, aside, delivery, &reason).await,
     }
 }

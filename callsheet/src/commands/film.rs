@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::api::FilmStatus;
 use shared::film::FilmRequest;
-use shared::ids::{FilmId, MessageId, ProfileName};
+use shared::ids::{FilmId, MessageId};
 use shared::job::JobKind;
+use shared::profile::Profile;
 use shared::shutdown::shutdown_on_signals;
 use tokio_util::sync::CancellationToken;
+use worker_runtime::backend::NotReady;
 
 use super::ending::Ending;
 use crate::again::Again;
@@ -133,9 +135,8 @@ impl Shoot {
         let mut all = AllInOne::start(&context.settings).await?;
         let made = match Client::new(&all.url()) {
             Ok(client) => {
-                let story = self.story_profile(context);
-                self.unless_broken(&client, &mut all, story.as_ref(), stop)
-                    .await
+                let missing = all.missing(&self.wants(context));
+                self.unless_broken(&client, &mut all, missing, stop).await
             }
             Err(error) => Err(error.into()),
         };
@@ -143,33 +144,28 @@ impl Shoot {
         made
     }
 
-    /// What the story is written with; not known of a film that was begun before.
-    fn story_profile(&self, context: &Context) -> Option<ProfileName> {
-        let Order::New(request) = &self.order else {
-            return None;
+    /// Whether a profile does a job of this film; of one that was begun before, as far as the settings tell. A model or a server that
+    /// other films would be made with may be absent.
+    fn wants(&self, context: &Context) -> impl Fn(&Profile) -> bool + use<> {
+        let usual = &context.settings.coordinator.profiles;
+        let (chosen, is_new) = match &self.order {
+            Order::New(request) => (usual.chosen(&request.profiles), true),
+            Order::Resume(_) => (usual.clone(), false),
         };
-        let usual = || {
-            context
-                .settings
-                .coordinator
-                .profiles
-                .of(JobKind::Story)
-                .clone()
-        };
-        Some(request.profiles.story.clone().unwrap_or_else(usual))
+        move |profile| {
+            let is_known = is_new || profile.kind != JobKind::Story;
+            is_known && *chosen.of(profile.kind) == profile.name
+        }
     }
 
     async fn unless_broken(
         &mut self,
         client: &Client,
         all: &mut AllInOne,
-        story: Option<&ProfileName>,
+        missing: impl Future<Output = Result<(), NotReady>>,
         stop: CancellationToken,
     ) -> Result<Ending, CommandError> {
-        // What is missing is looked for while the film begins: a film must not wait for what will not come. A model that
-        // another film would be written with may be absent.
-        let missing =
-            all.missing(&|profile| profile.kind != JobKind::Story || Some(&profile.name) == story);
+        // What is missing is looked for while the film begins: a film must not wait for what will not come.
         let missing = async {
             match missing.await {
                 Err(missing) => missing,

@@ -54,7 +54,7 @@ pub(crate) async fn run(broker: SharedBroker, mut handed_over: mpsc::UnboundedRe
 async fn settle(broker: &SharedBroker, settling: Settling) {
     match settling {
         Settling::Ack(deliveries) => {
-            drop(join_all(deliveries.into_iter().map(Delivery::ack)).await)
+            join_all(deliveries.into_iter().map(Delivery::ack)).await;
         }
         Settling::Requeue(deliveries) => {
             join_all(deliveries.into_iter().map(Delivery::requeue)).await;

@@ -101,7 +101,7 @@ impl Turn {
         let mut locked = self.gate.ledger.lock()?;
         for victim in victims {
             let profile = victim.model.as_ref().map(|model| &model.profile);
-            locked.unask(&victim.backend, profile);
+            locked.unask(&victim.backend, profile)?;
         }
         tell_victims(&mut locked, victims, &Event::Evicted, now)
     }

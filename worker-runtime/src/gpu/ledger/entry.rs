@@ -145,7 +145,7 @@ pub struct Owner {
 
 /// The name of an entry or a ticket: unique on the host, since a life of a worker counts what it writes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct EntryId(String);
 
 impl EntryId {
@@ -157,6 +157,24 @@ impl EntryId {
     /// As it stands in the name of a file.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<EntryId> for String {
+    fn from(id: EntryId) -> Self {
+        id.0
+    }
+}
+
+/// It names a file, so that what was read must not lead out of its folder.
+impl TryFrom<String> for EntryId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            true => Ok(Self(text)),
+            false => Err(format!("`{text}` is no id of an entry")),
+        }
     }
 }
 

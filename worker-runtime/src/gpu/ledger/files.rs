@@ -3,28 +3,27 @@
 //! One folder for each device, and one for work without a device:
 //!
 //! - `decide.lock`: held while somebody reads, decides and writes down;
-//! - `e-ID.json`, `e-ID.lock`: an entry, and the lock that its owner holds for as long as it lives. Two files, since on
-//!   Windows nobody else can read a locked one;
-//! - `t-ID.json`, `t-ID.lock`: the same for a request that waits;
-//! - `b-NAME.json`: a backend on the device, so that workers know each other's;
-//! - `a-NAME.json`: what a backend was asked to unload, until its worker has seen to it;
-//! - `lowered.json`: when a promise last became smaller.
+//! - `book.json`: all that was written down;
+//! - `ID.lock`: held by the owner of an entry or a ticket for as long as it lives.
 //!
-//! Files are replaced by renaming, and only under `decide.lock`: whoever holds it and finds a half-written one, or a lock
-//! without its entry, finds what a killed process has left, and removes it.
+//! The book is one file, since whoever decides keeps all others waiting: a decision costs one reading of a file, and at most
+//! a few writings. It is replaced by renaming, and only under `decide.lock`: a process that is killed has written all of a
+//! change or nothing of it, and may leave a half-written file, or a lock that belongs to nothing. The next worker that opens
+//! the ledger removes these.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use shared::ids::{Attempt, ProfileName};
 
+use super::book::Book;
 use super::boot_time::BootTime;
-use super::disk::{LedgerError, Lock, at, file_name, free_lock, is_orphaned, names, read};
+use super::disk::{DECIDE, LedgerError, Lock, at, file_name, names};
 use super::entry::{Asked, BackendId, Entry, EntryId, Owner, State, Work};
 use super::held::Held;
+use super::owners::Owners;
 use super::page::BackendNote;
 use super::ticket::Ticket;
 use super::transition::{Event, Next, Outcome, Settling, after, lowers, replaces};
@@ -41,6 +40,7 @@ pub(super) const ASKED: Duration = Duration::from_secs(60);
 pub struct Ledger {
     pub(super) root: PathBuf,
     pub(super) folder: PathBuf,
+    pub(super) owners: Owners,
     owner: Owner,
     settling: Settling,
     written: AtomicU64,
@@ -60,9 +60,12 @@ impl Ledger {
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         let host = root.join(HOST);
         fs::create_dir_all(&host).map_err(at(&host))?;
+        let owners = Owners::in_folder(&folder);
+        remove_remains(&folder, &owners)?;
         Ok(Self {
             root: root.to_owned(),
             folder,
+            owners,
             owner,
             settling: Settling::default(),
             written: AtomicU64::new(0),
@@ -92,6 +95,7 @@ impl Ledger {
             since: Instant::now(),
             device,
             host: None,
+            book: None,
         })
     }
 
@@ -116,6 +120,8 @@ pub struct Locked<'a> {
     #[expect(dead_code, reason = "held until the decision is written down")]
     device: Lock,
     pub(super) host: Option<Lock>,
+    /// As it was read, or written since.
+    book: Option<Book>,
 }
 
 impl Drop for Locked<'_> {
@@ -129,60 +135,65 @@ impl Locked<'_> {
     /// Writes a new entry, and holds it.
     pub fn book(&mut self, work: Work, state: State, now: BootTime) -> Result<Held, LedgerError> {
         let id = self.ledger.next_id();
-        let held = Held::new(id.clone(), self.new_lock("e", &id)?);
-        self.save(&Entry {
-            id,
+        let owner = self.ledger.owner.clone();
+        self.opened()?.entries.push(Entry {
+            id: id.clone(),
             state,
             since: now,
-            owner: self.ledger.owner.clone(),
+            owner,
             work,
-        })?;
-        Ok(held)
+        });
+        self.held(id)
     }
 
-    /// Writes a new ticket, and holds it. It goes when the answer is dropped.
+    /// Writes a new ticket, and holds it. It is void when the answer is dropped.
     pub fn queue(
         &mut self,
         fill: impl FnOnce(EntryId, Owner) -> Ticket,
     ) -> Result<Held, LedgerError> {
         let id = self.ledger.next_id();
-        let lock = self.new_lock("t", &id)?;
-        let held = Held::new(id.clone(), lock).with_files(vec![
-            self.file("t", &id, "json"),
-            self.file("t", &id, "lock"),
-        ]);
-        self.save_ticket(&fill(id, self.ledger.owner.clone()))?;
-        Ok(held)
+        let ticket = fill(id.clone(), self.ledger.owner.clone());
+        self.opened()?.tickets.push(ticket);
+        let lock = self.ledger.owners.file(&id);
+        Ok(self.held(id)?.with_file(lock))
     }
 
     /// Writes anew what a ticket says.
     pub fn save_ticket(&mut self, ticket: &Ticket) -> Result<(), LedgerError> {
-        self.write(&self.file("t", &ticket.id, "json"), ticket)
+        let tickets = &mut self.opened()?.tickets;
+        tickets.retain(|old| old.id != ticket.id);
+        tickets.push(ticket.clone());
+        self.save()
     }
 
     /// Tells the others of a backend.
     pub fn note(&mut self, backend: &BackendNote) -> Result<(), LedgerError> {
-        self.write(&self.backend_file(&backend.id), backend)
+        let backends = &mut self.opened()?.backends;
+        backends.retain(|old| old.id != backend.id);
+        backends.push(backend.clone());
+        self.save()
     }
 
     /// Asks the worker of a backend to have it unload something. Asked again, it is asked anew.
     pub fn ask(&mut self, asked: &Asked) -> Result<(), LedgerError> {
-        let file = self.asked_file(&asked.backend, asked.profile.as_ref());
-        self.write(&file, asked)
+        let all = &mut self.opened()?.asked;
+        all.retain(|old| (&old.backend, &old.profile) != (&asked.backend, &asked.profile));
+        all.push(asked.clone());
+        self.save()
     }
 
     /// What was asked has come about.
-    pub fn unask(&mut self, backend: &BackendId, profile: Option<&ProfileName>) {
-        let _ = fs::remove_file(self.asked_file(backend, profile));
+    pub fn unask(
+        &mut self,
+        backend: &BackendId,
+        profile: Option<&ProfileName>,
+    ) -> Result<(), LedgerError> {
+        self.no_longer_asked(|old| (&old.backend, old.profile.as_ref()) == (backend, profile))
     }
 
     /// What was asked was seen to. Not if it was asked anew meanwhile.
     pub fn seen_to(&mut self, asked: &Asked) -> Result<(), LedgerError> {
-        let file = self.asked_file(&asked.backend, asked.profile.as_ref());
-        if read::<Asked>(&file).map_err(at(&file))?.as_ref() == Some(asked) {
-            let _ = fs::remove_file(file);
-        }
-        Ok(())
+        self.no_longer_asked(|old| old == asked)
     }
 
     /// Takes over that entry, if it is an orphan: its owner may have come back, or another may have been first.
@@ -192,7 +203,7 @@ impl Locked<'_> {
         attempt: Attempt,
         now: BootTime,
     ) -> Result<Option<Held>, LedgerError> {
-        let Some(lock) = self.free_lock("e", &entry.id)? else {
+        let Some(lock) = self.ledger.owners.take(&entry.id)? else {
             return Ok(None);
         };
         let owner = self.ledger.owner.clone();
@@ -201,8 +212,10 @@ impl Locked<'_> {
         let Next::Changed(taken) = taken.next else {
             return Ok(None);
         };
-        self.save(&taken)?;
-        Ok(Some(Held::new(taken.id, lock)))
+        let id = taken.id.clone();
+        self.opened()?.put(*taken);
+        self.save()?;
+        Ok(Some(Held::new(id, lock)))
     }
 
     /// Tells the entry what happened, and writes down what becomes of it. One that is gone stays gone.
@@ -212,30 +225,28 @@ impl Locked<'_> {
         event: &Event,
         now: BootTime,
     ) -> Result<Outcome, LedgerError> {
-        let file = self.file("e", id, "json");
-        let gone = Outcome {
-            next: Next::Gone,
-            alarm: None,
+        let (owners, settling) = (&self.ledger.owners, self.ledger.settling);
+        let book = self.opened()?;
+        let Some(entry) = book.entries.iter().find(|entry| entry.id == *id) else {
+            return Ok(Outcome {
+                next: Next::Gone,
+                alarm: None,
+            });
         };
-        let Some(entry) = read::<Entry>(&file).map_err(at(&file))? else {
-            return Ok(gone);
-        };
-        let orphaned = is_orphaned(&self.ledger.folder, &entry);
-        let outcome = after(&entry, orphaned, event, now, self.ledger.settling);
-        // Before the promise itself: a crash in between then only costs a reading.
+        let outcome = after(entry, owners.orphaned(entry), event, now, settling);
         if lowers(event, &outcome.next) {
-            let from = match event {
+            book.lowered = Some(match event {
                 Event::Looked { at, .. } => *at,
                 _ => now,
-            };
-            self.write(&self.lowered_file(), &from)?;
+            });
         }
         match &outcome.next {
-            Next::Same => {}
-            Next::Gone => self.erase(id),
-            Next::Changed(entry) => {
-                self.save(entry)?;
-                self.clear_for(entry)?;
+            Next::Same => return Ok(outcome),
+            Next::Gone => self.take_off(|entry| entry.id == *id)?,
+            Next::Changed(new) => {
+                book.put((**new).clone());
+                // The models in whose place it has come go.
+                self.take_off(|old| replaces(new, old))?;
             }
         }
         Ok(outcome)
@@ -243,89 +254,79 @@ impl Locked<'_> {
 
     /// Takes everything off the books: the device was lost or reset. Requests go on waiting.
     pub fn void(&mut self, now: BootTime) -> Result<(), LedgerError> {
-        self.write(&self.lowered_file(), &now)?;
-        for id in self.ids("e", "json")? {
-            self.erase(&id);
+        self.opened()?.lowered = Some(now);
+        self.take_off(|_| true)
+    }
+
+    /// The book as it stands now.
+    pub(super) fn opened(&mut self) -> Result<&mut Book, LedgerError> {
+        let book = match self.book.take() {
+            Some(book) => book,
+            None => Book::open(&self.ledger.folder)?,
+        };
+        Ok(self.book.insert(book))
+    }
+
+    /// Writes down what was changed.
+    pub(super) fn save(&mut self) -> Result<(), LedgerError> {
+        let folder = &self.ledger.folder;
+        let saved = self.book.as_ref().map_or(Ok(()), |book| book.save(folder));
+        if saved.is_err() {
+            // What is on disk counts.
+            self.book = None;
         }
+        saved
+    }
+
+    /// Takes those entries off the books, and writes the book.
+    fn take_off(&mut self, goes: impl Fn(&Entry) -> bool) -> Result<(), LedgerError> {
+        let gone = self.opened()?.remove(goes);
+        self.save()?;
+        self.ledger.owners.forget(&gone);
         Ok(())
     }
 
-    /// Takes off the models in whose place a new one has come.
-    fn clear_for(&mut self, new: &Entry) -> Result<(), LedgerError> {
-        if !matches!(new.state, State::Resident { .. }) {
-            return Ok(());
+    fn no_longer_asked(&mut self, is_it: impl Fn(&Asked) -> bool) -> Result<(), LedgerError> {
+        let asked = &mut self.opened()?.asked;
+        let before = asked.len();
+        asked.retain(|old| !is_it(old));
+        match asked.len() == before {
+            true => Ok(()),
+            false => self.save(),
         }
-        for id in self.ids("e", "json")? {
-            if let Ok(Some(old)) = read::<Entry>(&self.file("e", &id, "json"))
-                && replaces(new, &old)
-            {
-                self.erase(&id);
+    }
+
+    /// Writes the book with something new in it, and holds that. Its lock comes first: what stands in the book without one
+    /// would be an orphan.
+    fn held(&mut self, id: EntryId) -> Result<Held, LedgerError> {
+        let lock = self.ledger.owners.create(&id);
+        match lock {
+            Ok(lock) => {
+                self.save()?;
+                Ok(Held::new(id, lock))
+            }
+            Err(error) => {
+                self.book = None;
+                Err(error)
             }
         }
-        Ok(())
     }
+}
 
-    fn save(&self, entry: &Entry) -> Result<(), LedgerError> {
-        self.write(&self.file("e", &entry.id, "json"), entry)
+/// Removes what killed processes have left half done.
+fn remove_remains(folder: &Path, owners: &Owners) -> Result<(), LedgerError> {
+    let _decide = Lock::wait(folder)?;
+    // It tells what belongs to what. Whoever asks for something is told that it cannot be read.
+    let Ok(book) = Book::open(folder) else {
+        return Ok(());
+    };
+    let ids = || book.ids().map(|id| owners.file(id));
+    for name in names(folder)? {
+        let file = folder.join(&name);
+        let is_lock = name.ends_with(".lock") && name != DECIDE;
+        if name.ends_with(".new") || is_lock && ids().all(|known| known != file) {
+            let _ = fs::remove_file(file);
+        }
     }
-
-    /// First what it says, then its lock: a lock without an entry is what a crash may leave, an entry without one is not.
-    pub(super) fn erase(&self, id: &EntryId) {
-        let _ = fs::remove_file(self.file("e", id, "json"));
-        let _ = fs::remove_file(self.file("e", id, "lock"));
-    }
-
-    pub(super) fn erase_ticket(&self, id: &EntryId) {
-        let _ = fs::remove_file(self.file("t", id, "json"));
-        let _ = fs::remove_file(self.file("t", id, "lock"));
-    }
-
-    fn new_lock(&self, sort: &str, id: &EntryId) -> Result<File, LedgerError> {
-        let path = self.file(sort, id, "lock");
-        let file = File::create(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
-    }
-
-    /// That lock, if nobody holds it; held from now on.
-    pub(super) fn free_lock(&self, sort: &str, id: &EntryId) -> Result<Option<File>, LedgerError> {
-        free_lock(&self.file(sort, id, "lock"))
-    }
-
-    fn ids(&self, sort: &str, extension: &str) -> Result<Vec<EntryId>, LedgerError> {
-        let prefix = format!("{sort}-");
-        let suffix = format!(".{extension}");
-        let ids = names(&self.ledger.folder)?.into_iter().filter_map(|name| {
-            let id = name.strip_prefix(&prefix)?.strip_suffix(&suffix)?;
-            serde_json::from_value(id.into()).ok()
-        });
-        Ok(ids.collect())
-    }
-
-    fn write<T: Serialize>(&self, file: &Path, what: &T) -> Result<(), LedgerError> {
-        let new = file.with_extension("new");
-        let text = serde_json::to_vec(what).expect("ledger files hold text and numbers only");
-        fs::write(&new, text).map_err(at(&new))?;
-        fs::rename(&new, file).map_err(at(file))
-    }
-
-    fn file(&self, sort: &str, id: &EntryId, extension: &str) -> PathBuf {
-        self.ledger.folder.join(format!("{sort}-{id}.{extension}"))
-    }
-
-    fn backend_file(&self, backend: &BackendId) -> PathBuf {
-        let name = file_name(&backend.0);
-        self.ledger.folder.join(format!("b-{name}.json"))
-    }
-
-    fn asked_file(&self, backend: &BackendId, profile: Option<&ProfileName>) -> PathBuf {
-        let backend = file_name(&backend.0);
-        let of_model = |it: &ProfileName| format!("model-{}", file_name(it.as_str()));
-        let model = profile.map_or_else(|| "all".to_owned(), of_model);
-        self.ledger.folder.join(format!("a-{backend}-{model}.json"))
-    }
-
-    pub(super) fn lowered_file(&self) -> PathBuf {
-        self.ledger.folder.join("lowered.json")
-    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use super::entry::EntryId;
 pub struct Held {
     id: EntryId,
     lock: File,
-    /// Removed when this is dropped: what is void without its owner.
-    goes_too: Vec<PathBuf>,
+    /// Removed when this is dropped: the lock of what is void without its owner.
+    goes_too: Option<PathBuf>,
 }
 
 impl Held {
@@ -19,20 +19,20 @@ impl Held {
         Self {
             id,
             lock,
-            goes_too: Vec::new(),
+            goes_too: None,
         }
     }
 
     /// The same for something that ends with its owner.
-    pub(super) fn with_files(mut self, files: Vec<PathBuf>) -> Self {
-        self.goes_too = files;
+    pub(super) fn with_file(mut self, lock: PathBuf) -> Self {
+        self.goes_too = Some(lock);
         self
     }
 
     /// As it is when its process is killed: the lock is let go and nothing removed.
     #[cfg(test)]
     pub(super) fn killed(mut self) -> Self {
-        self.goes_too.clear();
+        self.goes_too = None;
         self.lock.unlock().unwrap();
         self
     }
@@ -45,7 +45,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        for file in &self.goes_too {
+        if let Some(file) = &self.goes_too {
             // Somebody may have found it ownerless first.
             let _ = fs::remove_file(file);
         }

@@ -1,14 +1,16 @@
 //! Who has been promised what on this host: entries that all its workers see, kept in files under locks that the kernel frees
 //! with their process.
 //!
-//! What becomes of an entry is decided in `transition`, who goes first in `ticket`; `files` keeps them, as `disk` names and
-//! reads them; what is on the books is a `page`.
+//! What becomes of an entry is decided in `transition`, who goes first in `ticket`; `files` keeps them in a `book`, whose
+//! writers' lives `owners` tells; what is on the books is a `page`.
 
+mod book;
 mod boot_time;
 mod disk;
 mod entry;
 mod files;
 mod held;
+mod owners;
 mod page;
 mod place;
 #[cfg(test)]

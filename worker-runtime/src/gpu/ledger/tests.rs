@@ -77,12 +77,12 @@ fn states(ledger: &Ledger, now: BootTime) -> Vec<(State, bool)> {
         .collect()
 }
 
-/// Files of entries and tickets.
+/// Locks of entries and tickets, and what is half-written.
 fn files(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(root.join(gpu().0))
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with("e-") || name.starts_with("t-") || name.ends_with(".new"))
+        .filter(|name| name != "decide.lock" && name != "book.json")
         .collect();
     names.sort();
     names
@@ -246,12 +246,18 @@ fn p02_whatever_a_worker_leaves_when_it_is_killed_half_way_is_removed() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
     let folder = root.path().join(gpu().0);
-    // Before its entry was renamed; while it was written; while it was erased; the same for a ticket.
-    for file in ["e-a-0.lock", "e-a-1.new", "t-a-2.lock", "t-a-3.new"] {
+    let held = ledger
+        .lock()
+        .unwrap()
+        .book(work(1), State::Job, at(0))
+        .unwrap();
+    // Before its entry was written; while it was written; after it was taken off.
+    for file in ["a-0.lock", "book.new", "a-1.lock"] {
         std::fs::write(folder.join(file), "{").unwrap();
     }
-    assert_eq!(states(&ledger, at(0)), []);
-    assert_eq!(files(root.path()), [] as [String; 0]);
+    let next = worker(root.path(), 2);
+    assert_eq!(states(&next, at(0)), [(State::Job, false)]);
+    assert_eq!(files(root.path()), [format!("{}.lock", held.id())]);
 }
 
 #[test]
@@ -266,7 +272,7 @@ fn p02_an_entry_whose_lock_is_gone_is_an_orphan_and_not_lost() {
     let lock = root
         .path()
         .join(gpu().0)
-        .join(format!("e-{}.lock", held.id()));
+        .join(format!("{}.lock", held.id()));
     drop(held);
     std::fs::remove_file(lock).unwrap();
     assert_eq!(states(&ledger, at(1)), [(State::Job, true)]);
@@ -478,17 +484,50 @@ fn the_moment_of_the_last_release_is_written_down() {
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_is_told_and_not_ignored() {
+fn a_book_that_cannot_be_read_is_told_and_not_written_over() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
-    let file = root.path().join(gpu().0).join("e-x-1.json");
-    std::fs::write(&file, "{\"version\": 99}").unwrap();
-    let page = ledger.lock().unwrap().page(at(0)).unwrap();
-    assert_eq!(page.unreadable, [file.display().to_string()]);
-    // On another device, too: host memory is shared.
-    let other = on(root.path(), 1, None);
-    let page = other.lock().unwrap().page(at(0)).unwrap();
-    assert_eq!(page.unreadable.len(), 1);
+    let file = root.path().join(gpu().0).join("book.json");
+    for text in ["{\"version\": 99}", "{\"version\": 1, \"ent", ""] {
+        std::fs::write(&file, text).unwrap();
+        let page = ledger.lock().unwrap().page(at(0)).unwrap();
+        assert_eq!(page.unreadable, [file.display().to_string()]);
+        let refused = ledger.lock().unwrap().book(work(1), State::Job, at(0));
+        let why = std::error::Error::source(&refused.unwrap_err())
+            .unwrap()
+            .to_string();
+        assert!(why.contains("remove the file"), "{why}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        // On another device, too: host memory is shared.
+        let other = on(root.path(), 1, None);
+        let page = other.lock().unwrap().page(at(0)).unwrap();
+        assert_eq!(page.unreadable.len(), 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_not_promised() {
+    let root = TempDir::new().unwrap();
+    let ledger = worker(root.path(), 1);
+    // No file can take the place of a folder.
+    let folder = root.path().join(gpu().0).join("book.new");
+    std::fs::create_dir(&folder).unwrap();
+    let mut locked = ledger.lock().unwrap();
+    assert!(locked.book(work(1), State::Job, at(0)).is_err());
+    assert_eq!(locked.page(at(0)).unwrap().entries, []);
+    std::fs::remove_dir(folder).unwrap();
+    let _held = locked.book(work(1), State::Job, at(0)).unwrap();
+    assert_eq!(locked.page(at(0)).unwrap().entries.len(), 1);
+}
+
+#[test]
+fn an_id_in_the_book_cannot_name_a_file_outside() {
+    for id in ["../x", "a/b", "a\\b"] {
+        assert!(
+            serde_json::from_value::<EntryId>(id.into()).is_err(),
+            "{id}"
+        );
+    }
 }
 
 #[test]

@@ -147,6 +147,11 @@ impl<'de> Deserialize<'de> for WorkerId {
 pub struct ProfileName(String);
 
 impl ProfileName {
+    /// `outline`: writes stories by rule. Every worker of stories has it.
+    pub fn outline() -> Self {
+        Self("outline".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -149,7 +149,7 @@ impl Shoot {
     fn wants(&self, context: &Context) -> impl Fn(&Profile) -> bool + use<> {
         let usual = &context.settings.coordinator.profiles;
         let (chosen, is_new) = match &self.order {
-            Order::New(request) => (usual.chosen(&request.profiles), true),
+            Order::New(request) => (usual.for_film(request), true),
             Order::Resume(_) => (usual.clone(), false),
         };
         move |profile| {

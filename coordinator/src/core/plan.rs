@@ -47,13 +47,18 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// These, but for what the film-maker chose.
-    pub fn chosen(&self, choice: &shared::film::Profiles) -> Self {
+    /// These, but for what the film-maker chose. A script that is finished needs no model, nor a turn at a card: it goes to
+    /// the rule-based outline, whoever writes other stories.
+    pub fn for_film(&self, request: &FilmRequest) -> Self {
+        let choice = &request.profiles;
         let pick = |chosen: &Option<ProfileName>, usual: &ProfileName| {
             chosen.as_ref().unwrap_or(usual).clone()
         };
         Self {
-            story: pick(&choice.story, &self.story),
+            story: match request.script {
+                Some(_) => ProfileName::outline(),
+                None => pick(&choice.story, &self.story),
+            },
             keyframe: pick(&choice.keyframe, &self.keyframe),
             scene: pick(&choice.scene, &self.scene),
             assembly: pick(&choice.assembly, &self.assembly),

@@ -133,7 +133,7 @@ impl Engine {
             reason = "the low bits of a version 7 UUID are the random ones"
         )]
         let seed = request.seed.unwrap_or(id.as_u128() as u64 & SEED_MAX);
-        let profiles = self.shared.settings.profiles.chosen(&request.profiles);
+        let profiles = self.shared.settings.profiles.for_film(&request);
         let film = Film {
             id,
             request: FilmRequest {

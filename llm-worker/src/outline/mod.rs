@@ -34,9 +34,7 @@ impl Backend for Outline {
 
     fn profiles(&self) -> Vec<Profile> {
         vec![Profile {
-            name: NAME
-                .parse::<ProfileName>()
-                .expect("`outline` consists of lower-case letters"),
+            name: ProfileName::outline(),
             kind: JobKind::Story,
             backend: NAME.to_owned(),
             needs: ResourceRequest::default(),

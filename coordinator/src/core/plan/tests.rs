@@ -9,6 +9,7 @@ use shared::film::Size;
 use shared::ids::{BootId, RunId};
 use shared::job::Outcome;
 use shared::protocol::WorkerRef;
+use shared::script::Script;
 use shared::story::Camera;
 
 use super::super::decide::{Decision, Event, Policy, decide};
@@ -540,11 +541,14 @@ fn a_story_must_have_the_scenes_that_were_asked_for() {
 #[test]
 fn profiles_are_the_usual_ones_but_for_those_that_were_chosen() {
     let usual = Production::of(3).film.profiles;
-    let choice = shared::film::Profiles {
-        scene: Some("wan".parse().unwrap()),
-        ..Default::default()
+    let request = FilmRequest {
+        profiles: shared::film::Profiles {
+            scene: Some("wan".parse().unwrap()),
+            ..Default::default()
+        },
+        ..FilmRequest::default()
     };
-    let chosen = usual.chosen(&choice);
+    let chosen = usual.for_film(&request);
     assert_eq!(chosen.scene.as_str(), "wan");
     assert_eq!(
         Profiles {
@@ -553,6 +557,34 @@ fn profiles_are_the_usual_ones_but_for_those_that_were_chosen() {
         },
         usual
     );
+}
+
+#[test]
+fn a_finished_script_takes_no_turn_at_a_language_model() {
+    let usual = Profiles {
+        story: "mistral".parse().unwrap(),
+        ..Production::of(3).film.profiles
+    };
+    let premise = FilmRequest {
+        premise: Some("A storm".to_owned()),
+        ..FilmRequest::default()
+    };
+    assert_eq!(usual.for_film(&premise).story.as_str(), "mistral");
+    let script = FilmRequest {
+        script: Some(Script {
+            title: "The last ferry".to_owned(),
+            logline: None,
+            look: None,
+            characters: Vec::new(),
+            scenes: Vec::new(),
+        }),
+        profiles: shared::film::Profiles {
+            story: Some("mistral".parse().unwrap()),
+            ..Default::default()
+        },
+        ..FilmRequest::default()
+    };
+    assert_eq!(usual.for_film(&script).story.as_str(), "outline");
 }
 
 #[test]

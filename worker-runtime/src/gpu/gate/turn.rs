@@ -160,11 +160,13 @@ impl Turn {
     ) -> Result<Answer, LedgerError> {
         match verdict {
             Verdict::Admit { threads, .. } => {
+                if let Some(ticket) = self.ticket.take() {
+                    locked.leave(ticket)?;
+                }
                 let held = match self.claim.take() {
                     Some(claim) if begins(locked, &claim, now)? => claim,
                     Some(_) | None => locked.book(self.work.clone(), State::Job, now)?,
                 };
-                self.ticket = None;
                 Ok(Answer::Reserved(self.reservation(held, threads)))
             }
             Verdict::EvictFirst {

@@ -23,18 +23,30 @@ impl LedgerError {
 /// The file that is locked while somebody decides.
 pub(super) const DECIDE: &str = "decide.lock";
 
+/// The lock of a folder, not held yet.
+#[derive(Debug)]
+pub(super) struct Unlocked(PathBuf, File);
+
+impl Unlocked {
+    /// Opened anew for each decision: what a cleaner of old files removes must not divide those who know the old file from
+    /// those who know the new one.
+    pub(super) fn of(folder: &Path) -> Result<Self, LedgerError> {
+        let path = folder.join(DECIDE);
+        let file = open_lock(&path)?;
+        Ok(Self(path, file))
+    }
+
+    /// Waits until nobody else holds it.
+    pub(super) fn wait(self) -> Result<Lock, LedgerError> {
+        let Self(path, file) = self;
+        file.lock().map_err(at(&path))?;
+        Ok(Lock(file))
+    }
+}
+
 /// A lock that is freed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Lock(File);
-
-impl Lock {
-    pub(super) fn wait(folder: &Path) -> Result<Self, LedgerError> {
-        let path = folder.join(DECIDE);
-        let file = open_lock(&path)?;
-        file.lock().map_err(at(&path))?;
-        Ok(Self(file))
-    }
-}
 
 impl Drop for Lock {
     fn drop(&mut self) {

@@ -20,7 +20,7 @@ use shared::ids::{Attempt, ProfileName};
 
 use super::book::Book;
 use super::boot_time::BootTime;
-use super::disk::{DECIDE, LedgerError, Lock, at, file_name, names};
+use super::disk::{DECIDE, LedgerError, Lock, Unlocked, at, file_name, names};
 use super::entry::{Asked, BackendId, Entry, EntryId, Owner, State, Work};
 use super::held::Held;
 use super::owners::Owners;
@@ -30,7 +30,7 @@ use super::transition::{Event, Next, Outcome, Settling, after, lowers, replaces}
 use crate::gpu::reading::DeviceUuid;
 
 /// The folder of work that needs no device. No device is named like that.
-pub(super) const HOST: &str = "host";
+const HOST: &str = "host";
 
 /// What was asked of a backend so long ago is not wanted any more: the claim for which it was asked has run out.
 pub(super) const ASKED: Duration = Duration::from_secs(60);
@@ -61,7 +61,9 @@ impl Ledger {
         let host = root.join(HOST);
         fs::create_dir_all(&host).map_err(at(&host))?;
         let owners = Owners::in_folder(&folder);
-        remove_remains(&folder, &owners)?;
+        if let Some(book) = remove_remains(&folder, &owners)? {
+            owners.know(&book);
+        }
         Ok(Self {
             root: root.to_owned(),
             folder,
@@ -89,12 +91,18 @@ impl Ledger {
     /// The lock of the device comes first and that of the host second, which is taken when the books are read: host memory
     /// is shared by all devices, and reading a sick card must not hold up the decisions about the others.
     pub fn lock(&self) -> Result<Locked<'_>, LedgerError> {
-        let device = Lock::wait(&self.folder)?;
+        let host = self.root.join(HOST);
+        let host = match self.folder == host {
+            true => Host::Same,
+            // Before the device is locked: it is one thing less that keeps others waiting.
+            false => Host::Open(Unlocked::of(&host)?),
+        };
+        let device = Unlocked::of(&self.folder)?.wait()?;
         Ok(Locked {
             ledger: self,
             since: Instant::now(),
             device,
-            host: None,
+            host,
             book: None,
         })
     }
@@ -119,9 +127,21 @@ pub struct Locked<'a> {
     since: Instant,
     #[expect(dead_code, reason = "held until the decision is written down")]
     device: Lock,
-    pub(super) host: Option<Lock>,
+    host: Host,
     /// As it was read, or written since.
     book: Option<Book>,
+}
+
+/// The lock of the host's folder.
+#[derive(Debug)]
+enum Host {
+    /// It is this folder.
+    Same,
+    Open(Unlocked),
+    Held {
+        #[expect(dead_code, reason = "held until the decision is written down")]
+        lock: Lock,
+    },
 }
 
 impl Drop for Locked<'_> {
@@ -156,6 +176,12 @@ impl Locked<'_> {
         self.opened()?.tickets.push(ticket);
         let lock = self.ledger.owners.file(&id);
         Ok(self.held(id)?.with_file(lock))
+    }
+
+    /// Takes a ticket back. It goes with the next thing that is written down.
+    pub fn leave(&mut self, ticket: Held) -> Result<(), LedgerError> {
+        self.opened()?.tickets.retain(|old| old.id != *ticket.id());
+        Ok(())
     }
 
     /// Writes anew what a ticket says.
@@ -258,6 +284,15 @@ impl Locked<'_> {
         self.take_off(|_| true)
     }
 
+    /// From now on, and until all is written down, nobody promises host memory.
+    pub(super) fn lock_host(&mut self) -> Result<(), LedgerError> {
+        self.host = match std::mem::replace(&mut self.host, Host::Same) {
+            Host::Open(lock) => Host::Held { lock: lock.wait()? },
+            host @ (Host::Same | Host::Held { .. }) => host,
+        };
+        Ok(())
+    }
+
     /// The book as it stands now.
     pub(super) fn opened(&mut self) -> Result<&mut Book, LedgerError> {
         let book = match self.book.take() {
@@ -313,12 +348,12 @@ impl Locked<'_> {
     }
 }
 
-/// Removes what killed processes have left half done.
-fn remove_remains(folder: &Path, owners: &Owners) -> Result<(), LedgerError> {
-    let _decide = Lock::wait(folder)?;
+/// Removes what killed processes have left half done, and tells what is on the books then; nothing if that cannot be read.
+fn remove_remains(folder: &Path, owners: &Owners) -> Result<Option<Book>, LedgerError> {
+    let _decide = Unlocked::of(folder)?.wait()?;
     // It tells what belongs to what. Whoever asks for something is told that it cannot be read.
     let Ok(book) = Book::open(folder) else {
-        return Ok(());
+        return Ok(None);
     };
     let ids = || book.ids().map(|id| owners.file(id));
     for name in names(folder)? {
@@ -328,5 +363,5 @@ fn remove_remains(folder: &Path, owners: &Owners) -> Result<(), LedgerError> {
             let _ = fs::remove_file(file);
         }
     }
-    Ok(())
+    Ok(Some(book))
 }

@@ -45,6 +45,13 @@ impl Owners {
         Ok(try_lock(&file).map_err(at(&path))?.then_some(file))
     }
 
+    /// Opens the locks of all that stands in that book, so that the first decision need not.
+    pub(super) fn know(&self, book: &Book) {
+        for id in book.ids() {
+            self.lives(id);
+        }
+    }
+
     /// Whether the owner of that entry is gone. A model that is loaded has none.
     pub(super) fn orphaned(&self, entry: &Entry) -> bool {
         match entry.state {

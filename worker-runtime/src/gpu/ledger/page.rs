@@ -8,9 +8,9 @@ use shared::byte_size::ByteSize;
 
 use super::book::Book;
 use super::boot_time::BootTime;
-use super::disk::{LedgerError, Lock, at};
+use super::disk::{LedgerError, at};
 use super::entry::{Asked, BackendId, BackendKind, Entry, State};
-use super::files::{ASKED, HOST, Locked};
+use super::files::{ASKED, Locked};
 use super::ticket::Ticket;
 use crate::gpu::admit::Booked;
 
@@ -50,19 +50,17 @@ impl Locked<'_> {
     /// What is on the books now. What ended with its owner, or by time, is taken off on the way.
     pub fn page(&mut self, now: BootTime) -> Result<Page, LedgerError> {
         let ledger = self.ledger;
-        let host = ledger.root.join(HOST);
-        if self.host.is_none() && ledger.folder != host {
-            self.host = Some(Lock::wait(&host)?);
-        }
+        self.lock_host()?;
         let mut page = Page::default();
         match self.opened() {
             Ok(_) => self.read_own(now, &mut page)?,
             Err(error) => page.unreadable.push(error.path().display().to_string()),
         }
         let others = fs::read_dir(&ledger.root).map_err(at(&ledger.root))?;
-        for other in others.flatten().map(|other| other.path()) {
-            if other != ledger.folder && other.is_dir() {
-                read_elsewhere(&other, now, &mut page);
+        for other in others.flatten() {
+            let is_folder = other.file_type().is_ok_and(|it| it.is_dir());
+            if is_folder && other.path() != ledger.folder {
+                read_elsewhere(&other.path(), now, &mut page);
             }
         }
         Ok(page)

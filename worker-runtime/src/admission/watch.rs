@@ -39,8 +39,6 @@ const FIND_EACH: Duration = Duration::from_secs(60);
 const FIND_WITHIN: Duration = Duration::from_secs(15);
 /// A backend that does not say within this time what it does is silent.
 const SAYS_WITHIN: Duration = Duration::from_secs(2);
-/// A card is lost when so many samples in a row have found it so.
-const LOST_AFTER: u32 = 2;
 /// Free memory has not moved if it moved by less, since a backend fell silent.
 const STILL: u64 = 16 << 20;
 
@@ -360,7 +358,7 @@ impl Watch {
     /// void once stays void, though its backends go on.
     async fn look_for_loss(&mut self) {
         let samples = self.card.sight.samples().borrow().clone();
-        let is_lost = samples.is_some_and(|sample| sample.lost >= LOST_AFTER);
+        let is_lost = samples.is_some_and(|sample| sample.is_lost());
         if is_lost && !self.lost {
             let gate = Arc::clone(&self.card.gate);
             let told = tokio::task::spawn_blocking(move || gate.device_lost()).await;

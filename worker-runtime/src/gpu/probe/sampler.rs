@@ -54,6 +54,9 @@ impl Drop for Often {
     }
 }
 
+/// A device is lost when so many samples in a row have found it so.
+const LOST_AFTER: u32 = 2;
+
 /// The memory of a device at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -66,6 +69,11 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Whether the device counts as lost, and what was promised on it as void. One sample alone may be a hiccup of the driver.
+    pub fn is_lost(&self) -> bool {
+        self.lost >= LOST_AFTER
+    }
+
     /// How old it is.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.asked_at)
@@ -298,9 +306,11 @@ mod tests {
         sample(&sampler, |sample| sample.memory.is_ok()).await;
         let mut losses = Vec::new();
         for _ in 0..5 {
-            losses.push(sampler.sample(SOON).await.unwrap().lost);
+            let sample = sampler.sample(SOON).await.unwrap();
+            losses.push((sample.lost, sample.is_lost()));
         }
-        assert_eq!(losses, [1, 2, 0, 1, 0]);
+        let once = (1, false);
+        assert_eq!(losses, [once, (2, true), (0, false), once, (0, false)]);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ def answered(channel, method, properties, body):
     channel.stop_consuming()
 
 channel.basic_consume("amq.rabbitmq.reply-to", answered, auto_ack=True)
-channel.basic_publish("", "callsheet.submissions", json.dumps(film), mandatory=True, properties=pika.BasicProperties(
+channel.basic_publish("callsheet.submissions", "callsheet.submissions", json.dumps(film), mandatory=True, properties=pika.BasicProperties(
     message_id=str(uuid.uuid4()),  # the same id never makes a second film, however often it is sent
     reply_to="amq.rabbitmq.reply-to", correlation_id="1", content_type="application/json", delivery_mode=2))
 channel.start_consuming()

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    cancel, completions, doctor, explain, film, list, retry, show, submit, up, watch, workers,
-    workflows,
+    cancel, completions, doctor, explain, film, list, probe, retry, secrets, show, submit, up,
+    watch, workers, workflows,
 };
 
 /// Turns a premise, or a finished script, into a film.
@@ -43,8 +43,16 @@ Exit codes: 0 done, 1 the film or a check failed, 2 usage or settings, 130 inter
 pub(crate) enum Asked {
     #[command(flatten)]
     Command(Box<Command>),
-    /// A shell asks for them whenever it starts, whatever the settings are.
+    #[command(flatten)]
+    Alone(Alone),
+}
+
+/// The commands that need no settings, and do the same whatever those are.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Alone {
     Completions(completions::Completions),
+    Secrets(secrets::Secrets),
+    Probe(probe::Probe),
 }
 
 /// The commands that need settings.
@@ -88,7 +96,7 @@ impl Asked {
     pub(crate) fn place(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::Command(command) => command.place(),
-            Self::Completions(_) => (None, None),
+            Self::Alone(_) => (None, None),
         }
     }
 
@@ -99,7 +107,7 @@ impl Asked {
                 Command::Film(film) => film.out.as_deref(),
                 _ => None,
             },
-            Self::Completions(_) => None,
+            Self::Alone(_) => None,
         }
     }
 }
@@ -168,7 +176,7 @@ mod tests {
             let words = ["callsheet"].iter().chain(words);
             match Cli::try_parse_from(words).unwrap().asked {
                 Asked::Command(command) => command.overrides(),
-                Asked::Completions(_) => Vec::new(),
+                Asked::Alone(_) => Vec::new(),
             }
         };
         assert_eq!(

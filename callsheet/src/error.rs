@@ -7,8 +7,10 @@ use video_worker::workflows::{LibraryError, WorkflowError};
 use crate::all_in_one::AllInOneError;
 use crate::client::ClientError;
 use crate::comfyui::LookError;
+use crate::commands::probe::Unready;
 use crate::film_args::RequestError;
 use crate::save::SaveError;
+use crate::secrets::FolderError;
 
 /// Exit code of a failed film, and of everything else that went wrong on the way: a coordinator that broke off among it.
 const FAILED: u8 = 1;
@@ -61,6 +63,12 @@ pub(crate) enum CommandError {
     /// Workflows that no server could run.
     #[error("no server could run {}; what is missing stands above", .0.join(", "))]
     RunsNowhere(Vec<String>),
+    /// Secrets cannot be made in a folder.
+    #[error(transparent)]
+    Secrets(#[from] FolderError),
+    /// A program that was asked is not ready.
+    #[error(transparent)]
+    Unready(#[from] Unready),
     /// Something on this machine is not as it should be.
     #[error("{bad} of {all} are not as they should be; what to do stands with each")]
     Unwell {
@@ -113,7 +121,8 @@ impl CommandError {
             | Self::Request(_)
             | Self::Settings(_)
             | Self::Telemetry(_)
-            | Self::Workflows(_) => USAGE,
+            | Self::Workflows(_)
+            | Self::Secrets(_) => USAGE,
             Self::Look(LookError::Unreachable { .. }) => USAGE,
             Self::Stopped { source, .. } => source.code(),
             Self::AllInOne(error) => match error {
@@ -131,6 +140,7 @@ impl CommandError {
             | Self::Look(_)
             | Self::BrokenWorkflows(_)
             | Self::RunsNowhere(_)
+            | Self::Unready(_)
             | Self::Unwell { .. }
             | Self::FilmFailed { .. }
             | Self::FilmCancelled(_) => FAILED,

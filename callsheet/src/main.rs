@@ -13,6 +13,7 @@ mod follow;
 mod names;
 mod report;
 mod save;
+mod secrets;
 mod settings;
 mod sse;
 mod table;
@@ -20,7 +21,7 @@ mod term;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,11 +29,24 @@ use indicatif::MultiProgress;
 use shared::telemetry;
 
 use crate::again::Again;
-use crate::cli::{Asked, Cli, Command};
+use crate::cli::{Alone, Asked, Cli, Command};
 use crate::error::CommandError;
 use crate::settings::Settings;
 
+/// The name that this was called by. The image has one file with four names, as each of the others would bring most of the
+/// same code along.
+fn name() -> Option<String> {
+    let called = std::env::args_os().next()?;
+    Path::new(&called).file_stem()?.to_str().map(str::to_owned)
+}
+
 fn main() -> ExitCode {
+    match name().as_deref() {
+        Some("coordinator") => return coordinator::program::main(),
+        Some("llm-worker") => return llm_worker::program::main(),
+        Some("video-worker") => return video_worker::program::main(),
+        _ => {}
+    }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,10 +75,12 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
     let again = Again::new(program.as_deref().and_then(OsStr::to_str), &cli);
     let command = match cli.asked {
         Asked::Command(command) => command,
-        Asked::Completions(completions) => {
+        Asked::Alone(Alone::Completions(completions)) => {
             completions.run();
             return Ok(());
         }
+        Asked::Alone(Alone::Secrets(secrets)) => return secrets.run(),
+        Asked::Alone(Alone::Probe(probe)) => return probe.run().await,
     };
     let mut overrides = command.overrides();
     match cli.verbose {

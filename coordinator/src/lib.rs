@@ -13,6 +13,7 @@ mod live;
 mod lock;
 mod maintenance;
 mod outbox;
+pub mod program;
 pub mod settings;
 mod start;
 pub mod store;

@@ -24,6 +24,8 @@ use crate::{api, intake, maintenance, outbox};
 
 /// Inputs that may wait for the engine.
 const INPUTS: usize = 1_024;
+/// Words of workers on what they offer that may wait for its queues to be made.
+const OFFERS: usize = 64;
 /// Events that a watcher may be behind before it reads the store again.
 const EVENTS: usize = 1_024;
 
@@ -134,10 +136,17 @@ pub async fn start(
         settling,
     ));
     let watch = tokio::spawn(maintenance::watch(shared.clone(), broker.clone()));
+    let (offers, heard_offers) = mpsc::channel(OFFERS);
+    intake.spawn(intake::queues::run(
+        broker.clone(),
+        heard_offers,
+        stop.clone(),
+    ));
     intake.spawn(intake::reports::run(
         broker.clone(),
         artifacts,
         inputs.clone(),
+        offers,
         stop.clone(),
     ));
     intake.spawn(intake::submissions::run(

@@ -3,6 +3,7 @@
 pub mod discover;
 pub mod lifecycle;
 pub mod outline;
+pub mod program;
 mod prompts;
 pub mod provider;
 pub mod schema;

@@ -55,7 +55,7 @@ mod outages {
     use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
     use lapin::types::{AMQPValue, FieldTable, ShortString};
     use shared::broker::amqp::{AmqpBroker, ConnectError};
-    use shared::broker::topology::DIRECT_EXCHANGE;
+    use shared::broker::topology::JOBS_EXCHANGE;
     use shared::broker::{Broker, Link, Message, PublishError, Queue, ReadOptions};
     use shared::ids::MessageId;
     use shared::job::JobKind;
@@ -491,7 +491,7 @@ mod outages {
             .unwrap();
         let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
         operator
-            .queue_bind(name.clone(), DIRECT_EXCHANGE.into(), name, bind, none)
+            .queue_bind(name.clone(), JOBS_EXCHANGE.into(), name, bind, none)
             .await
             .unwrap();
 

@@ -6,4 +6,5 @@ mod command;
 mod commands_over_http;
 mod disk;
 mod film;
+mod rights;
 mod storm;

@@ -55,6 +55,18 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start() -> Result<Self> {
+        Self::start_with("").await
+    }
+
+    /// The same with the users and queues of a file of definitions, and without its usual user.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start; with what it printed.
+    pub async fn start_with_definitions(file: &Path) -> Result<Self> {
+        Self::start_with(&format!("load_definitions = {}\n", file.display())).await
+    }
+
+    async fn start_with(settings: &str) -> Result<Self> {
         ensure!(
             std::env::var_os(ELSEWHERE).is_some() || Path::new(SERVER).exists(),
             "RabbitMQ is not installed ({SERVER} is missing): run `cargo xtask test`, which installs it, or `apt-get install \
@@ -70,7 +82,7 @@ impl RabbitMq {
             epmd: free_port()?,
             distribution: free_port()?,
         };
-        write_settings(&folder, ports)?;
+        write_settings(&folder, ports, settings)?;
         // Erlang's name server, started by us so that it is ours to end.
         let epmd = program("epmd")
             .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
@@ -246,14 +258,15 @@ fn program(path: &str) -> Command {
     command
 }
 
-fn write_settings(folder: &Path, ports: Ports) -> Result<()> {
+fn write_settings(folder: &Path, ports: Ports, more: &str) -> Result<()> {
     let settings = format!(
         "listeners.tcp.1 = 127.0.0.1:{}\n\
          num_acceptors.tcp = 2\n\
          vm_memory_high_watermark.absolute = 512MiB\n\
          disk_free_limit.absolute = 50MB\n\
          raft.wal_max_size_bytes = 16777216\n\
-         log.file.level = warning\n",
+         log.file.level = warning\n\
+         {more}",
         ports.amqp
     );
     fs::write(folder.join("rabbitmq.conf"), settings)?;

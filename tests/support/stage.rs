@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use shared::api::{FilmList, FilmView};
+use shared::broker::rights::Role;
 use shared::ids::FilmId;
 use tempfile::TempDir;
 
@@ -55,25 +56,39 @@ impl Stage {
     /// If something does not start.
     pub async fn set(cast: Cast) -> Result<Self> {
         let rabbitmq = RabbitMq::start().await?;
+        let url = rabbitmq.url();
+        Self::over(rabbitmq, |_| url.clone(), cast).await
+    }
+
+    /// Starts all of it over that broker, with a user for each role.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub async fn over(
+        rabbitmq: RabbitMq,
+        url: impl Fn(Role) -> String,
+        cast: Cast,
+    ) -> Result<Self> {
         let folder = TempDir::new()?;
         let at = |name: &str| folder.path().join(name);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let common = [
-            "--broker".to_owned(),
-            rabbitmq.url(),
-            "--artifacts".to_owned(),
-            text(at("artifacts")),
-        ];
+        let common = |role| {
+            [
+                "--broker".to_owned(),
+                url(role),
+                "--artifacts".to_owned(),
+                text(at("artifacts")),
+            ]
+        };
         let own = |name: &str| ["--data-dir".to_owned(), text(at(name))];
         let listen = ["--listen".to_owned(), "127.0.0.1:0".to_owned()];
-        let arguments = common
-            .iter()
-            .cloned()
+        let arguments = common(Role::Coordinator)
+            .into_iter()
             .chain(own("coordinator"))
             .chain(listen);
         let coordinator = Program::start("coordinator", "coordinator", arguments, folder.path())?;
         let worker = |name: &'static str, program: &'static str, offers: &str| {
-            let mut arguments: Vec<String> = common.to_vec();
+            let mut arguments = common(Role::Worker).to_vec();
             arguments.extend(own(name));
             arguments.extend(["--name".to_owned(), name.to_owned()]);
             let program = match cast {

@@ -13,7 +13,8 @@ use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use tokio::time::timeout;
 
-const QUEUE: &str = "callsheet.submissions";
+/// The exchange, and the routing key there.
+const SUBMISSIONS: &str = "callsheet.submissions";
 /// Longest wait for the next answer: a coordinator may be killed and start again meanwhile, on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,7 +75,13 @@ impl Submitter {
         };
         let sent = self
             .channel
-            .basic_publish("".into(), QUEUE.into(), options, body, properties)
+            .basic_publish(
+                SUBMISSIONS.into(),
+                SUBMISSIONS.into(),
+                options,
+                body,
+                properties,
+            )
             .await?;
         match sent.await? {
             Confirmation::Ack(None) => Ok(()),

@@ -7,6 +7,7 @@ pub mod comfyui;
 pub mod conform;
 pub mod content_check;
 pub mod ffmpeg;
+pub mod program;
 pub mod settings;
 pub mod workflows;
 

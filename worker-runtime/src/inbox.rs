@@ -53,7 +53,8 @@ pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
                 );
                 pause = REFUSED_PAUSE;
             }
-            Err(error @ SubscribeError::Disconnected(_)) => {
+            // Without rights of its own it can be there before the coordinator has made the exchanges.
+            Err(error @ (SubscribeError::Disconnected(_) | SubscribeError::NotThere(_))) => {
                 tracing::warn!({ fields::ERROR } = %error, "the inbox cannot be opened yet; trying again");
             }
         }

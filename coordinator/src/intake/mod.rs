@@ -1,5 +1,6 @@
 //! What comes in over the broker becomes the engine's input.
 
+pub(crate) mod queues;
 pub(crate) mod reports;
 pub(crate) mod submissions;
 

@@ -9,6 +9,7 @@ use shared::broker::{
 };
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
+use shared::profile::Profile;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,11 +21,12 @@ use crate::engine::Input;
 /// Pause before a product is looked for again in a store that failed.
 const CHECK_PAUSE: Duration = Duration::from_secs(2);
 
-/// Reads the reports until told to stop.
+/// Reads the reports until told to stop. What workers offer goes to `offers` besides.
 pub(crate) async fn run(
     broker: SharedBroker,
     artifacts: ArtifactStore,
     engine: mpsc::Sender<Input>,
+    offers: mpsc::Sender<Vec<Profile>>,
     stop: CancellationToken,
 ) {
     let checks = TaskTracker::new();
@@ -41,12 +43,21 @@ pub(crate) async fn run(
                 .await
             {
                 Ok(subscription) => {
-                    read(&broker, &artifacts, &engine, &checks, &stop, subscription).await;
+                    let reading = read(
+                        &broker,
+                        &artifacts,
+                        &engine,
+                        &offers,
+                        &checks,
+                        &stop,
+                        subscription,
+                    );
+                    reading.await;
                 }
                 Err(SubscribeError::Disconnected(_)) => {
                     tokio::time::sleep(DISCONNECTED_PAUSE).await;
                 }
-                Err(SubscribeError::Refused(reason)) => {
+                Err(SubscribeError::Refused(reason) | SubscribeError::NotThere(reason)) => {
                     tracing::error!(reason, "the queue of reports cannot be read");
                     tokio::time::sleep(REFUSED_PAUSE).await;
                 }
@@ -62,6 +73,7 @@ async fn read(
     broker: &SharedBroker,
     artifacts: &ArtifactStore,
     engine: &mpsc::Sender<Input>,
+    offers: &mpsc::Sender<Vec<Profile>>,
     checks: &TaskTracker,
     stop: &CancellationToken,
     mut subscription: Box<dyn Subscription>,
@@ -80,6 +92,10 @@ async fn read(
                 continue;
             }
         };
+        if let ToCoordinator::WorkerState(state) = &envelope.message {
+            // Lost if there are too many: a worker says it again every few seconds.
+            let _ = offers.try_send(state.profiles.clone());
+        }
         let file = product_of(&envelope.message).cloned();
         let report = Report {
             store: envelope.store,

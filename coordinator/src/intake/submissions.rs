@@ -49,7 +49,7 @@ pub(crate) async fn run(
                 Err(SubscribeError::Disconnected(_)) => {
                     tokio::time::sleep(DISCONNECTED_PAUSE).await;
                 }
-                Err(SubscribeError::Refused(reason)) => {
+                Err(SubscribeError::Refused(reason) | SubscribeError::NotThere(reason)) => {
                     tracing::error!(reason, "the queue of submissions cannot be read");
                     tokio::time::sleep(REFUSED_PAUSE).await;
                 }

@@ -60,6 +60,10 @@ impl Broker for HeldBroker {
         self.inner.publish(to, message).await
     }
 
+    async fn make(&self, queue: &Queue) -> Result<(), SubscribeError> {
+        self.inner.make(queue).await
+    }
+
     async fn subscribe(
         &self,
         queue: &Queue,

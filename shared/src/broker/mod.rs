@@ -24,6 +24,7 @@ use crate::protocol::WorkerRef;
 pub mod amqp;
 pub mod embedded;
 mod park;
+pub mod rights;
 pub mod topology;
 
 pub use self::park::park;
@@ -144,6 +145,9 @@ pub enum SubscribeError {
     /// No connection at present; the next try may succeed.
     #[error("no connection to the broker: {0}")]
     Disconnected(String),
+    /// There is no such queue, and this user may not make it: the coordinator does, once it has heard of it.
+    #[error("the queue is not there yet: {0}")]
+    NotThere(String),
     /// The broker refuses; only a person can help.
     #[error("the broker refused: {0}")]
     Refused(String),
@@ -185,6 +189,9 @@ pub trait Broker: fmt::Debug + Send + Sync + 'static {
     /// Publishing to a queue makes it if it is not there, except for an inbox: one that is not there makes the message
     /// unroutable. An answer to somebody who has gone is lost without an error.
     async fn publish(&self, to: &Address, message: Message) -> Result<(), PublishError>;
+
+    /// Makes a queue if it is not there, for others to read. Waits for the connection, up to a time limit.
+    async fn make(&self, queue: &Queue) -> Result<(), SubscribeError>;
 
     /// Opens a queue for reading, making it if it is not there. Waits for the connection, up to a time limit.
     async fn subscribe(

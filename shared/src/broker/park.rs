@@ -203,6 +203,10 @@ mod tests {
             }
         }
 
+        async fn make(&self, _: &Queue) -> Result<(), SubscribeError> {
+            Ok(())
+        }
+
         async fn subscribe(
             &self,
             _: &Queue,

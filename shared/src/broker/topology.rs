@@ -1,18 +1,23 @@
 //! Every queue and exchange of Callsheet, as data. Nothing else in the program declares one.
 //!
-//! Job queues, the report queue and inboxes are reached through our own direct exchange, because a broker's permissions
-//! can restrict an exchange of ours but not the default one. Quorum queues carry only what cannot be a policy as
-//! arguments (type, single active consumer): arguments can never be changed, policies can. Two exceptions: the names of
-//! inboxes are new at each start of a worker, so that their arguments may change; and the queue of submissions must get rid
-//! of what nobody can read on every broker, however little its operator has set up.
+//! Every queue is reached through an exchange of ours, and each exchange by one role only: a broker's permission to write is
+//! one for a whole exchange, so that whoever may write to one may write to all that is bound to it ([`rights`](super::rights)
+//! says who may). Quorum queues carry only what cannot be a policy as arguments (type, single active consumer): arguments can
+//! never be changed, policies can. Two exceptions: the names of inboxes are new at each start of a worker, so that their
+//! arguments may change; and the queue of submissions must get rid of what nobody can read on every broker, however little
+//! its operator has set up.
 
 use std::time::Duration;
 
 use super::{Address, Message, PublishError, Queue};
 
-/// The direct exchange that leads to every queue by its name.
-pub const DIRECT_EXCHANGE: &str = "callsheet";
-/// The fanout exchange that leads to every inbox.
+/// The direct exchange that leads to the queues of jobs. The coordinator writes to it.
+pub const JOBS_EXCHANGE: &str = "callsheet";
+/// The direct exchange that leads to what workers write: reports, and what they put aside.
+pub const COORDINATOR_EXCHANGE: &str = "callsheet.coordinator";
+/// The direct exchange that leads to each inbox. The coordinator writes to it.
+pub const WORKERS_EXCHANGE: &str = "callsheet.workers";
+/// The fanout exchange that leads to every inbox. The coordinator writes to it.
 pub const EVERYONE_EXCHANGE: &str = "callsheet.everyone";
 /// The direct exchange for submitters, so that they need the right to write to nothing else.
 pub const SUBMISSIONS_EXCHANGE: &str = "callsheet.submissions";
@@ -58,9 +63,17 @@ pub enum ExchangeKind {
 }
 
 /// All exchanges.
-pub const EXCHANGES: [Exchange; 3] = [
+pub const EXCHANGES: [Exchange; 5] = [
     Exchange {
-        name: DIRECT_EXCHANGE,
+        name: JOBS_EXCHANGE,
+        kind: ExchangeKind::Direct,
+    },
+    Exchange {
+        name: COORDINATOR_EXCHANGE,
+        kind: ExchangeKind::Direct,
+    },
+    Exchange {
+        name: WORKERS_EXCHANGE,
         kind: ExchangeKind::Direct,
     },
     Exchange {
@@ -71,6 +84,15 @@ pub const EXCHANGES: [Exchange; 3] = [
         name: SUBMISSIONS_EXCHANGE,
         kind: ExchangeKind::Direct,
     },
+];
+
+/// The queues that are always there; the others come and go with profiles and workers.
+pub const FIXED_QUEUES: [Queue; 4] = [
+    Queue::Reports,
+    // Before the queue whose dead letters it takes.
+    Queue::RejectedSubmissions,
+    Queue::Submissions,
+    Queue::Parked,
 ];
 
 /// How a queue is declared. All are durable, none is exclusive or deletes itself with its reader.
@@ -95,6 +117,51 @@ pub struct Poison {
     pub aside: Queue,
 }
 
+/// The value of an argument of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Yes or no.
+    Flag(bool),
+}
+
+impl QueueDeclaration {
+    /// What stands beside the name when it is declared.
+    pub fn arguments(&self) -> Vec<(&'static str, Argument)> {
+        let text = |text: &str| Argument::Text(text.to_owned());
+        // The type is always named, because a virtual host may have another default.
+        let mut arguments = match self.kind {
+            QueueKind::Quorum {
+                single_active_consumer,
+            } => {
+                let single = ("x-single-active-consumer", Argument::Flag(true));
+                let mut quorum = vec![("x-queue-type", text("quorum"))];
+                quorum.extend(single_active_consumer.then_some(single));
+                quorum
+            }
+            QueueKind::Inbox => {
+                let expires_ms = i64::try_from(INBOX_EXPIRES.as_millis()).expect("minutes fit");
+                vec![
+                    ("x-queue-type", text("classic")),
+                    ("x-expires", Argument::Number(expires_ms)),
+                    ("x-max-length", Argument::Number(INBOX_MAX_LENGTH.into())),
+                ]
+            }
+        };
+        if let Some(Poison { limit, aside }) = &self.poison {
+            arguments.extend([
+                ("x-delivery-limit", Argument::Number((*limit).into())),
+                ("x-dead-letter-exchange", text("")),
+                ("x-dead-letter-routing-key", text(&aside.name())),
+            ]);
+        }
+        arguments
+    }
+}
+
 /// What kind of queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueKind {
@@ -109,17 +176,25 @@ pub enum QueueKind {
 
 /// How that queue is declared.
 pub fn declaration(queue: &Queue) -> QueueDeclaration {
-    let mut bindings = vec![DIRECT_EXCHANGE];
-    bindings.extend(match queue {
-        Queue::Inbox(_) => Some(EVERYONE_EXCHANGE),
-        Queue::Submissions => Some(SUBMISSIONS_EXCHANGE),
-        Queue::Jobs(..) | Queue::Reports | Queue::RejectedSubmissions | Queue::Parked => None,
-    });
+    let mut bindings = vec![exchange(queue)];
+    if let Queue::Inbox(_) = queue {
+        bindings.push(EVERYONE_EXCHANGE);
+    }
     QueueDeclaration {
         name: queue.name(),
         kind: kind(queue),
         bindings,
         poison: poison(queue),
+    }
+}
+
+/// The exchange that leads to that queue alone, by its name.
+fn exchange(queue: &Queue) -> &'static str {
+    match queue {
+        Queue::Jobs(..) | Queue::RejectedSubmissions => JOBS_EXCHANGE,
+        Queue::Reports | Queue::Parked => COORDINATOR_EXCHANGE,
+        Queue::Inbox(_) => WORKERS_EXCHANGE,
+        Queue::Submissions => SUBMISSIONS_EXCHANGE,
     }
 }
 
@@ -186,7 +261,7 @@ pub struct Route {
 pub fn route(to: &Address) -> Result<Route, PublishError> {
     match to {
         Address::Queue(queue) => Ok(Route {
-            exchange: DIRECT_EXCHANGE,
+            exchange: exchange(queue),
             routing_key: queue.name(),
             mandatory: true,
         }),
@@ -301,6 +376,64 @@ mod tests {
                 assert!(EXCHANGES.iter().any(|exchange| exchange.name == binding));
             }
         }
+    }
+
+    #[test]
+    fn what_one_role_writes_reaches_no_queue_that_another_role_writes_to() {
+        for queue in every_sort_of_queue() {
+            let writes = |to: &str| declaration(&queue).bindings.contains(&to);
+            let by_workers = writes(COORDINATOR_EXCHANGE);
+            let by_submitters = writes(SUBMISSIONS_EXCHANGE);
+            let by_coordinator = [JOBS_EXCHANGE, WORKERS_EXCHANGE, EVERYONE_EXCHANGE]
+                .into_iter()
+                .any(writes);
+            let roles = [by_workers, by_submitters, by_coordinator];
+            assert_eq!(
+                roles.iter().filter(|writes| **writes).count(),
+                1,
+                "{queue:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn submissions_that_come_back_again_and_again_go_to_the_rejected_ones() {
+        let text = |text: &str| Argument::Text(text.to_owned());
+        assert_eq!(
+            declaration(&Queue::Submissions).arguments(),
+            [
+                ("x-queue-type", text("quorum")),
+                ("x-delivery-limit", Argument::Number(10)),
+                ("x-dead-letter-exchange", text("")),
+                (
+                    "x-dead-letter-routing-key",
+                    text("callsheet.submissions.rejected")
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_queue_names_its_type_because_a_broker_may_have_another_default() {
+        for queue in every_sort_of_queue() {
+            let kind = match queue {
+                Queue::Inbox(_) => "classic",
+                _ => "quorum",
+            };
+            let first = declaration(&queue).arguments().remove(0);
+            let named = ("x-queue-type", Argument::Text(kind.to_owned()));
+            assert_eq!(first, named, "{queue:?}");
+        }
+    }
+
+    #[test]
+    fn the_fixed_queues_are_those_without_a_name_of_their_own() {
+        let fixed: Vec<_> = every_sort_of_queue()
+            .into_iter()
+            .filter(|queue| !matches!(queue, Queue::Jobs(..) | Queue::Inbox(_)))
+            .collect();
+        assert_eq!(fixed.len(), FIXED_QUEUES.len());
+        assert!(fixed.iter().all(|queue| FIXED_QUEUES.contains(queue)));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(super) enum LineEnd {
     Closed,
     /// Its subscription has ended or could not be had: try again soon.
     Lost(String),
+    /// Its queue is not there: the coordinator makes it when it has heard what is offered here.
+    Missing(String),
     /// Perhaps only a person can help: try again in a while.
     Stuck(String),
 }
@@ -62,6 +64,7 @@ impl Line {
             Err(error @ SubscribeError::Disconnected(_)) => {
                 return LineEnd::Lost(error.to_string());
             }
+            Err(error @ SubscribeError::NotThere(_)) => return LineEnd::Missing(error.to_string()),
             Err(error @ SubscribeError::Refused(_)) => return LineEnd::Stuck(error.to_string()),
         };
         let mut spent = None;

@@ -39,6 +39,9 @@ use crate::worker::{Conditions, Worker};
 const SETTLE: Duration = Duration::from_millis(10);
 /// Pause before a queue is opened again after its subscription was lost.
 const PAUSE_AFTER_LOSS: Duration = Duration::from_millis(500);
+/// Pause before a queue is looked for again that the coordinator has not made yet. Not shorter, because a broker writes down
+/// each time that it was not there.
+const PAUSE_WHEN_MISSING: Duration = Duration::from_secs(2);
 /// Pause before a queue is opened again when the broker refused it or the journal could not be written: a person may have
 /// helped. Not shorter, because each delivery that goes back counts towards the broker's limit.
 const PAUSE_WHEN_STUCK: Duration = Duration::from_secs(30);
@@ -262,6 +265,7 @@ impl Tap {
         match ended {
             Ok((_, LineEnd::Closed)) => {}
             Ok((place, LineEnd::Lost(why))) => self.block(place, why, PAUSE_AFTER_LOSS),
+            Ok((place, LineEnd::Missing(why))) => self.block(place, why, PAUSE_WHEN_MISSING),
             Ok((place, LineEnd::Stuck(why))) => {
                 tracing::error!({ fields::PROFILE } = %self.worker.offers[place].profile.name, { fields::REASON } = why, "nothing can be taken");
                 self.block(place, why, PAUSE_WHEN_STUCK);

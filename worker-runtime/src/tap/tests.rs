@@ -54,6 +54,10 @@ impl Broker for Watched {
         self.inner.publish(to, message).await
     }
 
+    async fn make(&self, queue: &Queue) -> Result<(), SubscribeError> {
+        self.inner.make(queue).await
+    }
+
     async fn subscribe(
         &self,
         queue: &Queue,

@@ -63,7 +63,8 @@ impl Desk {
             .unwrap();
         let (engine, inputs) = mpsc::channel(8);
         let stop = CancellationToken::new();
-        let reader = tokio::spawn(run(broker, artifacts, engine, stop.clone()));
+        let offers = mpsc::channel(1).0;
+        let reader = tokio::spawn(run(broker, artifacts, engine, offers, stop.clone()));
         Self {
             engine: inputs,
             stop,

@@ -1,7 +1,6 @@
 //! Keeps two connections to the broker: one to publish, one for everything else, because a broker that is short of memory
 //! or disk silences a connection that publishes.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -18,8 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::declare::Known;
 use super::target::{ConnectError, Target};
-use crate::broker::{Link, Queue};
+use crate::broker::Link;
 
 /// Longest wait for a connection to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -55,8 +55,8 @@ pub(super) struct Session {
     pub(super) publishing: Connection,
     /// To consume, to ack and to declare.
     pub(super) consuming: Connection,
-    /// The exchanges are there, and so are these queues. `None`: nothing is known yet.
-    pub(super) declared: tokio::sync::Mutex<Option<HashSet<Queue>>>,
+    /// What is there.
+    pub(super) known: tokio::sync::Mutex<Known>,
     /// The session before this one did not live long: until then, what anyone may write is read one by one.
     pub(super) careful_until: Option<Instant>,
     /// Fires when either connection was found lost.
@@ -235,7 +235,7 @@ impl Supervisor {
         let session = Session {
             publishing,
             consuming,
-            declared: tokio::sync::Mutex::default(),
+            known: tokio::sync::Mutex::default(),
             careful_until: careful.then(|| Instant::now() + SOUND),
             gone: CancellationToken::new(),
             idle_channels: Mutex::default(),

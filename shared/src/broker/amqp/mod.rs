@@ -12,6 +12,7 @@ mod subscription;
 mod target;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::connection::{Sessions, Supervisor};
+use self::connection::{Session, Sessions, Supervisor};
 use self::publisher::Publisher;
 pub use self::target::ConnectError;
 use self::target::Target;
@@ -79,6 +80,25 @@ impl AmqpBroker {
         }
     }
 
+    /// The current session; waits for one.
+    async fn session(&self) -> Result<Arc<Session>, SubscribeError> {
+        connection::current(&mut self.sessions.clone())
+            .await
+            .map_err(|closed| SubscribeError::Disconnected(closed.to_string()))
+    }
+
+    /// What comes of that, if it comes in time.
+    async fn in_time<T>(
+        &self,
+        act: impl Future<Output = Result<T, SubscribeError>>,
+    ) -> Result<T, SubscribeError> {
+        let answer = timeout(SUBSCRIBE_LIMIT, act).await;
+        answer.unwrap_or_else(|_| {
+            let why = self.why_no_answer(SUBSCRIBE_LIMIT);
+            Err(SubscribeError::Disconnected(why))
+        })
+    }
+
     /// The queue that a publish to that address makes if it is not there.
     fn makes(to: &Address) -> Option<&Queue> {
         match to {
@@ -129,24 +149,21 @@ impl Broker for AmqpBroker {
         }
     }
 
+    async fn make(&self, queue: &Queue) -> Result<(), SubscribeError> {
+        let make = async { subscription::make(&*self.session().await?, queue).await };
+        self.in_time(make).await
+    }
+
     async fn subscribe(
         &self,
         queue: &Queue,
         options: ReadOptions,
     ) -> Result<Box<dyn Subscription>, SubscribeError> {
-        let mut sessions = self.sessions.clone();
-        let subscribe = async {
-            let session = connection::current(&mut sessions)
-                .await
-                .map_err(|closed| SubscribeError::Disconnected(closed.to_string()))?;
+        let open = async {
+            let session = self.session().await?;
             subscription::subscribe(&session, queue, options).await
         };
-        match timeout(SUBSCRIBE_LIMIT, subscribe).await {
-            Ok(subscription) => Ok(Box::new(subscription?)),
-            Err(_) => Err(SubscribeError::Disconnected(
-                self.why_no_answer(SUBSCRIBE_LIMIT),
-            )),
-        }
+        Ok(Box::new(self.in_time(open).await?))
     }
 
     fn link(&self) -> watch::Receiver<Link> {

@@ -11,9 +11,9 @@ use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, Channel, Consumer, ErrorKind};
+use lapin::{Acker, Channel, Consumer};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tracing::debug;
 
 use super::acks::{Ack, Acks};
 use super::connection::Session;
+use super::declare::soft_error;
 use super::mapping;
 use crate::broker::{Delivery, Queue, ReadOptions, Settle, SubscribeError, Subscription};
 
@@ -42,13 +43,25 @@ pub(super) async fn subscribe(
         }
         answer => answer,
     }
-    .map_err(|error| match soft_error(&error) {
+    .map_err(|error| classify(session, &error))
+}
+
+/// Makes a queue, unless this session knows that it is there.
+pub(super) async fn make(session: &Session, queue: &Queue) -> Result<(), SubscribeError> {
+    let made = session.heard(session.declare(Some(queue))).await;
+    made.map_err(|error| classify(session, &error))
+}
+
+/// What an error means for a queue.
+fn classify(session: &Session, error: &lapin::Error) -> SubscribeError {
+    match soft_error(error) {
+        Some(AMQPSoftError::NOTFOUND) => SubscribeError::NotThere(error.to_string()),
         Some(_) => SubscribeError::Refused(error.to_string()),
         None => {
             session.doubt();
             SubscribeError::Disconnected(error.to_string())
         }
-    })
+    }
 }
 
 async fn try_subscribe(
@@ -103,16 +116,6 @@ async fn open_channel(session: &Session, prefetch: u16) -> lapin::Result<Channel
         .basic_qos(prefetch, BasicQosOptions::default())
         .await?;
     Ok(channel)
-}
-
-fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => match error.kind() {
-            AMQPErrorKind::Soft(soft) => Some(soft.clone()),
-            AMQPErrorKind::Hard(_) => None,
-        },
-        _ => None,
-    }
 }
 
 /// A channel with one consumer on it. When the last one to know it is gone, the channel is kept for the next subscription

@@ -64,6 +64,11 @@ impl Broker for EmbeddedBroker {
         }
     }
 
+    async fn make(&self, _: &Queue) -> Result<(), SubscribeError> {
+        // Here a queue is there as soon as something is put into it or somebody reads it, and nobody is forbidden to.
+        Ok(())
+    }
+
     async fn subscribe(
         &self,
         queue: &Queue,

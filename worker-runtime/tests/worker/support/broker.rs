@@ -85,6 +85,10 @@ impl Broker for CuttableBroker {
         }
     }
 
+    async fn make(&self, queue: &Queue) -> Result<(), SubscribeError> {
+        self.inner.make(queue).await
+    }
+
     async fn subscribe(
         &self,
         queue: &Queue,

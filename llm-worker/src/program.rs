@@ -1,11 +1,13 @@
-//! The story worker as a program of its own.
+//! The story worker as a program of its own. `callsheet` becomes it, too, when it is called by its name.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use llm_worker::Settings;
 use shared::program::Program;
 use worker_runtime::program::{WorkerArguments, WorkerParts};
+
+use crate as llm_worker;
+use crate::Settings;
 
 /// Writes the stories of films: takes story jobs from RabbitMQ and reports back over it.
 ///
@@ -29,7 +31,8 @@ const PROGRAM: Program = Program {
     default_settings: llm_worker::DEFAULT_SETTINGS,
 };
 
-fn main() -> ExitCode {
+/// Runs it with the arguments of this process.
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let skip_health_check = arguments.skip_llm_health_check;
     arguments.worker.run(PROGRAM, |mut settings: Settings| {

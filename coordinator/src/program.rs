@@ -1,4 +1,4 @@
-//! The coordinator as a program of its own.
+//! The coordinator as a program of its own. `callsheet` becomes it, too, when it is called by its name.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use coordinator::settings::Settings;
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::broker::amqp::AmqpBroker;
 use shared::program::{CommonArguments, Program};
 use shared::shutdown::shutdown_on_signals;
 use shared::telemetry;
+
+use crate as coordinator;
+use crate::settings::Settings;
 
 /// Owns films and jobs: takes submissions, publishes jobs to RabbitMQ, and answers over HTTP.
 ///
@@ -40,7 +42,8 @@ const PROGRAM: Program = Program {
     default_settings: coordinator::DEFAULT_SETTINGS,
 };
 
-fn main() -> ExitCode {
+/// Runs it with the arguments of this process.
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let data_dir = arguments.data_dir;
     let flags = [

@@ -1,11 +1,13 @@
-//! The video worker as a program of its own.
+//! The video worker as a program of its own. `callsheet` becomes it, too, when it is called by its name.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use shared::program::Program;
-use video_worker::Settings;
 use worker_runtime::program::{WorkerArguments, WorkerParts};
+
+use crate as video_worker;
+use crate::Settings;
 
 /// Makes the keyframes, clips and films: takes their jobs from RabbitMQ and reports back over it.
 ///
@@ -27,7 +29,8 @@ const PROGRAM: Program = Program {
     default_settings: video_worker::DEFAULT_SETTINGS,
 };
 
-fn main() -> ExitCode {
+/// Runs it with the arguments of this process.
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.worker.run(PROGRAM, |settings: Settings| {
         let backends = video_worker::backends(&settings.video());

@@ -11,7 +11,7 @@ use crate::cli::Cli;
 pub(crate) struct Again {
     program: String,
     config: Vec<String>,
-    /// `--data-dir` and `--coordinator`, as far as they were given.
+    /// `--data-dir`, `--coordinator` and `--token-file`, as far as they were given.
     place: Vec<String>,
     out: Vec<String>,
 }
@@ -23,14 +23,15 @@ impl Again {
             let words = value.map(|value| [name.to_owned(), value.to_owned()]);
             words.into_iter().flatten().collect::<Vec<_>>()
         };
-        let (coordinator, data_dir) = typed.asked.place();
+        let place = typed.asked.place();
         let out = typed.asked.out().and_then(Path::to_str);
         Self {
             program: program.unwrap_or("callsheet").to_owned(),
             config: flag("--config", typed.config.as_deref().and_then(Path::to_str)),
             place: [
-                flag("--data-dir", data_dir),
-                flag("--coordinator", coordinator),
+                flag("--data-dir", place.data_dir),
+                flag("--coordinator", place.coordinator),
+                flag("--token-file", place.token_file),
             ]
             .concat(),
             out: flag("--out", out),
@@ -111,10 +112,12 @@ mod tests {
             everything.resume_elsewhere(ID),
             format!("target/release/callsheet film --config c.toml --data-dir d --resume {ID}")
         );
-        let there = again(&["watch", &ID.to_string(), "--coordinator", "http://x:1"]);
+        let id = ID.to_string();
+        let there = ["--coordinator", "http://x:1", "--token-file", "t"];
+        let there = again(&[&["watch", &id][..], &there].concat());
         assert_eq!(
             there.line("retry", &["5"]),
-            "target/release/callsheet retry --coordinator http://x:1 5"
+            "target/release/callsheet retry --coordinator http://x:1 --token-file t 5"
         );
     }
 

@@ -75,7 +75,7 @@ impl AllInOne {
             .map_err(|error| unusable(data_dir, error))?;
         let broker: SharedBroker = Arc::new(EmbeddedBroker::new());
         let coordinator = coordinator::start(
-            settings.coordinator.clone(),
+            settings.coordinator.clone().asking(settings.access.clone()),
             Arc::clone(&broker),
             artifacts.clone(),
         )

@@ -80,6 +80,21 @@ pub(crate) struct Coordinator {
     /// The coordinator to speak to [default: the one that `callsheet up` starts here]
     #[arg(long, value_name = "URL")]
     pub(crate) coordinator: Option<String>,
+    /// File with the token that the coordinator asks for. CALLSHEET_TOKEN in the environment holds a token itself
+    // Text, as it becomes a setting.
+    #[arg(long, value_name = "FILE", env = "CALLSHEET_TOKEN_FILE")]
+    pub(crate) token_file: Option<String>,
+}
+
+/// Where the flags lead.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place<'a> {
+    /// The coordinator.
+    pub(crate) coordinator: Option<&'a str>,
+    /// The file with the token for it.
+    pub(crate) token_file: Option<&'a str>,
+    /// The data folder.
+    pub(crate) data_dir: Option<&'a str>,
 }
 
 /// Which folder is used by what runs in this process.
@@ -92,11 +107,11 @@ pub(crate) struct DataDir {
 }
 
 impl Asked {
-    /// The coordinator and the data folder that the flags name.
-    pub(crate) fn place(&self) -> (Option<&str>, Option<&str>) {
+    /// Where the flags lead.
+    pub(crate) fn place(&self) -> Place<'_> {
         match self {
             Self::Command(command) => command.place(),
-            Self::Alone(_) => (None, None),
+            Self::Alone(_) => Place::default(),
         }
     }
 
@@ -113,10 +128,15 @@ impl Asked {
 }
 
 impl Command {
-    fn place(&self) -> (Option<&str>, Option<&str>) {
+    fn place(&self) -> Place<'_> {
         let coordinator = match self {
             Self::Film(film) => &film.coordinator,
-            Self::Up(up) => return (None, up.data_dir.data_dir.as_deref()),
+            Self::Up(up) => {
+                return Place {
+                    data_dir: up.data_dir.data_dir.as_deref(),
+                    ..Place::default()
+                };
+            }
             Self::Submit(submit) => &submit.coordinator,
             Self::List(list) => &list.coordinator,
             Self::Show(show) => &show.coordinator,
@@ -127,18 +147,26 @@ impl Command {
             Self::Workers(workers) => &workers.coordinator,
             Self::Pause(pause) => &pause.coordinator,
             Self::Resume(resume) => &resume.coordinator,
-            Self::Workflows(_) | Self::Doctor(_) => return (None, None),
+            Self::Workflows(_) | Self::Doctor(_) => return Place::default(),
         };
         let data_dir = match self {
             Self::Film(film) => film.data_dir.data_dir.as_deref(),
             _ => None,
         };
-        (coordinator.coordinator.as_deref(), data_dir)
+        Place {
+            coordinator: coordinator.coordinator.as_deref(),
+            token_file: coordinator.token_file.as_deref(),
+            data_dir,
+        }
     }
 
     /// What its flags say about settings.
     pub(crate) fn overrides(&self) -> Vec<(&'static str, String)> {
-        let (coordinator, data_dir) = self.place();
+        let Place {
+            coordinator,
+            token_file,
+            data_dir,
+        } = self.place();
         let listen = match self {
             Self::Up(up) => up.listen.map(|address| address.to_string()),
             // Nobody else is to find it, and several may run at a time.
@@ -150,6 +178,7 @@ impl Command {
         [
             ("log.filter", filter),
             ("client.coordinator", coordinator.map(str::to_owned)),
+            ("client.token_file", token_file.map(str::to_owned)),
             ("coordinator.data_dir", data_dir.map(str::to_owned)),
             ("coordinator.listen", listen),
         ]
@@ -182,6 +211,10 @@ mod tests {
         assert_eq!(
             overrides(&["list", "--coordinator", "http://x:1"]),
             [("client.coordinator", "http://x:1".to_owned())]
+        );
+        assert_eq!(
+            overrides(&["list", "--token-file", "token"]),
+            [("client.token_file", "token".to_owned())]
         );
         assert_eq!(
             overrides(&["film", "x", "--data-dir", "d"]),

@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use futures::Stream;
+use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use shared::api::{
     FilmEvent, FilmList, FilmView, JobExplanation, Problem, SubmitAnswer, WorkerList, WorkerView,
 };
 use shared::film::FilmRequest;
+use shared::http;
 use shared::ids::{FilmId, JobId, WorkerId};
+use shared::settings::Secret;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use url::{Host, Url};
+use url::Url;
 
 use crate::sse::EventReader;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence in an answer. The coordinator says every 15 s that a stream of events is still there.
 const READ_TIMEOUT: Duration = Duration::from_secs(45);
 /// Longest answer that is no file and no stream, in bytes.
@@ -35,6 +36,12 @@ pub(crate) enum ClientError {
     /// The URL is none for this client.
     #[error("`{0}` is no coordinator's URL; write it as in http://127.0.0.1:7420")]
     Url(String),
+    /// The URL holds a password.
+    #[error("credentials do not belong into the coordinator's URL: give a token with --token-file")]
+    Credentials,
+    /// The token can be none.
+    #[error("the token cannot be one: {0}")]
+    Token(String),
     /// The client itself could not be set up.
     #[error("cannot set up the HTTP client")]
     SetUp(#[source] reqwest::Error),
@@ -74,14 +81,19 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Broken(_) => true,
             Self::Refused(problem) => problem.status >= 500,
-            Self::Url(_) | Self::SetUp(_) | Self::Foreign { .. } | Self::File(_) => false,
+            Self::Url(_)
+            | Self::Credentials
+            | Self::Token(_)
+            | Self::SetUp(_)
+            | Self::Foreign { .. }
+            | Self::File(_) => false,
         }
     }
 
     /// Whether the person who typed can put it right.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Url(_) | Self::Unreachable { .. } => true,
+            Self::Url(_) | Self::Credentials | Self::Token(_) | Self::Unreachable { .. } => true,
             Self::Refused(problem) => problem.status < 500,
             Self::SetUp(_) | Self::Broken(_) | Self::Foreign { .. } | Self::File(_) => false,
         }
@@ -99,7 +111,14 @@ fn refused(problem: &Problem) -> String {
         .iter()
         .map(|mistake| format!("\n  {mistake}"))
         .collect();
-    format!("the coordinator refused: {}{mistakes}", problem.detail)
+    let detail = match problem.status {
+        401 => {
+            "it asks for a token that it knows: name the file that holds one with --token-file or CALLSHEET_TOKEN_FILE, or give it as \
+             CALLSHEET_TOKEN; who runs the coordinator has them in its [access] settings"
+        }
+        _ => &problem.detail,
+    };
+    format!("the coordinator refused: {detail}{mistakes}")
 }
 
 /// An event and its number, if it is one that is kept.
@@ -112,29 +131,31 @@ pub(crate) struct NumberedEvent {
 }
 
 impl Client {
-    /// A client of the coordinator at that URL.
+    /// A client of the coordinator at that URL, which is shown the token, if there is one.
     ///
     /// # Errors
-    /// If the URL is not one of HTTP.
-    pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
-        let mut base = Url::parse(url).map_err(|_| ClientError::Url(url.to_owned()))?;
+    /// If the URL is not one of HTTP, or the token can be none.
+    pub(crate) fn new(url: &str, token: Option<&Secret>) -> Result<Self, ClientError> {
+        let none = || ClientError::Url(http::without_credentials(url));
+        let mut base = Url::parse(url).map_err(|_| none())?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(ClientError::Url(url.to_owned()));
+            return Err(none());
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(ClientError::Credentials);
         }
         // Without it the last part of a path would be replaced when something is joined to it.
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        // The client is built without a TLS library of its own, so that there is one for all. Another client may have named it.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));
-        // A proxy that the environment names would look for the coordinator on its own machine.
-        if is_loopback(&base) {
-            http = http.no_proxy();
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            let shown = http::bearer(token).map_err(ClientError::Token)?;
+            headers.insert(header::AUTHORIZATION, shown);
         }
+        let http = http::client_of(&base)
+            .read_timeout(READ_TIMEOUT)
+            .default_headers(headers);
         let http = http.build().map_err(ClientError::SetUp)?;
         Ok(Self { http, base })
     }
@@ -350,16 +371,6 @@ impl Client {
     }
 }
 
-/// Whether a URL leads to this machine without leaving it.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 /// The whole answer, up to a length that no answer of a coordinator has.
 async fn read(mut answer: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
@@ -370,30 +381,4 @@ async fn read(mut answer: Response) -> Result<Vec<u8>, ClientError> {
         }
     }
     Ok(body)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_machine_is_known_by_each_of_its_names() {
-        let is_loopback = |url: &str| is_loopback(&Url::parse(url).unwrap());
-        for url in [
-            "http://127.0.0.1:7420",
-            "http://127.8.9.1",
-            "http://[::1]:7420",
-            "http://localhost",
-            "http://films.localhost",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "http://studio:7420",
-            "http://10.0.0.1",
-            "http://nolocalhost",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 }

@@ -206,7 +206,7 @@ mod tests {
     async fn who_is_not_there_and_who_hangs_up_have_codes_of_their_own() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = crate::client::Client::new(&url).unwrap();
+        let client = crate::client::Client::new(&url, None).unwrap();
         let hang_up = async { drop(listener.accept().await.unwrap()) };
         let (asked, ()) = tokio::join!(client.workers(), hang_up);
         let broken = CommandError::Client(asked.unwrap_err());

@@ -15,6 +15,8 @@ use crate::term;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause.
 const PAUSE_CAP: Duration = Duration::from_secs(5);
+/// After so long it is looked whether workers do all that the film needs.
+const WORKERS_SPEAK: Duration = Duration::from_secs(2);
 
 /// Tells everything that happens to a film until it has ended; answers how it stands then.
 ///
@@ -72,8 +74,23 @@ async fn listen(
     report: &mut dyn Report,
 ) -> Result<bool, ClientError> {
     let mut events = std::pin::pin!(client.events(film, last_id.as_deref()).await?);
-    let mut heard = false;
-    while let Some(event) = events.next().await {
+    // Workers that have just begun are given the time to say so.
+    let mut look = std::pin::pin!(tokio::time::sleep(WORKERS_SPEAK));
+    let (mut looked, mut heard) = (false, false);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = &mut look, if !looked => {
+                looked = true;
+                for unserved in client.film(film).await?.unserved {
+                    report.note(&term::plain(&unserved));
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else {
+            return Ok(heard);
+        };
         let event = event?;
         heard = true;
         report.event(&event.event);
@@ -81,7 +98,6 @@ async fn listen(
             *last_id = event.id;
         }
     }
-    Ok(heard)
 }
 
 /// Why a film failed, one line for each failed job.
@@ -159,6 +175,7 @@ mod tests {
             film: None,
             seconds: None,
             fallbacks: vec!["scene 3: a smaller picture".to_owned()],
+            unserved: Vec::new(),
         };
         serde_json::to_string(&view).unwrap()
     }
@@ -173,7 +190,8 @@ mod tests {
     /// A server that gives these answers, one a connection, and keeps the requests.
     async fn serve(answers: Vec<String>) -> (Client, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let client =
+            Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&requests);
         tokio::spawn(async move {

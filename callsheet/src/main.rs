@@ -83,6 +83,11 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Asked::Alone(Alone::Probe(probe)) => return probe.run().await,
     };
     let mut overrides = command.overrides();
+    // A file that a flag or the environment names goes first. No flag takes a token itself: others can read a command line.
+    let names_file = overrides.iter().any(|(key, _)| *key == "client.token_file");
+    if let (false, Ok(token)) = (names_file, std::env::var("CALLSHEET_TOKEN")) {
+        overrides.push(("client.token", token));
+    }
     match cli.verbose {
         0 => {}
         1 => overrides.push(("log.filter", "info".to_owned())),

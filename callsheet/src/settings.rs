@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use coordinator::access::AccessSettings;
 use coordinator::settings::CoordinatorSettings;
 use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
@@ -24,6 +25,9 @@ pub(crate) struct Settings {
     pub(crate) client: ClientSettings,
     /// Section `[coordinator]`, for one in this process.
     pub(crate) coordinator: CoordinatorSettings,
+    /// Section `[access]`, for one in this process.
+    #[serde(default)]
+    pub(crate) access: AccessSettings,
     /// Section `[ffmpeg]`, for a worker in this process.
     pub(crate) ffmpeg: FfmpegPrograms,
     /// Section `[comfyui]`, for a worker in this process.
@@ -42,6 +46,8 @@ pub(crate) struct Settings {
 pub(crate) struct ClientSettings {
     /// Its URL.
     pub(crate) coordinator: Option<String>,
+    /// The token that it is shown.
+    pub(crate) token: Option<Secret>,
 }
 
 impl shared::settings::Settings for Settings {
@@ -49,6 +55,7 @@ impl shared::settings::Settings for Settings {
         [
             self.log.mistakes(),
             self.coordinator.mistakes(),
+            self.access.mistakes(self.coordinator.listen),
             self.ffmpeg.mistakes(),
             self.comfyui.mistakes(),
             self.llm.mistakes(),
@@ -95,6 +102,17 @@ impl Settings {
             .coordinator
             .clone()
             .unwrap_or_else(|| url_of(self.coordinator.listen))
+    }
+
+    /// The token for the coordinator at [`Self::coordinator_url`]. One of the settings for `callsheet up` is for that one alone.
+    pub(crate) fn token(&self) -> Option<&Secret> {
+        let own = || self.client.coordinator.is_none().then(|| self.own_token());
+        self.client.token.as_ref().or_else(|| own().flatten())
+    }
+
+    /// The token for a coordinator in this process, or one that `callsheet up` starts with these settings.
+    pub(crate) const fn own_token(&self) -> Option<&Secret> {
+        self.access.operate_token.as_ref()
     }
 }
 
@@ -148,6 +166,23 @@ mod tests {
         )])
         .unwrap();
         assert_eq!(settings.coordinator_url(), "http://studio:7420");
+    }
+
+    #[test]
+    fn a_token_is_shown_to_the_coordinator_that_it_is_for() {
+        let load = |flags: &[(&'static str, &str)]| {
+            let flags = flags.iter().map(|(key, value)| (*key, (*value).to_owned()));
+            shared::settings::load::<Settings>(&defaults(), None, [], flags).unwrap()
+        };
+        let given = ("client.token", "given-0123456789abcdef0123");
+        let own = ("access.operate_token", "own-0123456789abcdef0123");
+        let there = ("client.coordinator", "http://studio:7420");
+        let shown = |settings: &Settings| settings.token().map(|it| it.expose().to_owned());
+        assert_eq!(shown(&load(&[])), None);
+        assert_eq!(shown(&load(&[own])).as_deref(), Some(own.1));
+        assert_eq!(shown(&load(&[own, there])), None);
+        assert_eq!(shown(&load(&[own, given])).as_deref(), Some(given.1));
+        assert_eq!(shown(&load(&[given, there])).as_deref(), Some(given.1));
     }
 
     #[test]

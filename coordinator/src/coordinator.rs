@@ -146,7 +146,18 @@ impl Coordinator {
         let live = self.shared.live();
         let now = Timestamp::now();
         let shown = jobs.iter().map(|job| enlivened(job, &live, now)).collect();
-        Ok(views::film(&film, &jobs, shown))
+        let view = views::film(&film, &jobs, shown);
+        let wants = match view.summary.status.is_final() {
+            true => Vec::new(),
+            false => plan::wants(&film, &jobs),
+        };
+        let unserved = wants
+            .into_iter()
+            .filter_map(|kind| live.fleet.unserved(kind, film.profiles.of(kind), now));
+        Ok(FilmView {
+            unserved: unserved.collect(),
+            ..view
+        })
     }
 
     /// How a completed film was made.

@@ -3,6 +3,7 @@
 //! [`start`] wires it all up: store, engine, intake, clock, API. `core` decides, `engine` carries it through the store, the
 //! rest brings things in and out.
 
+pub mod access;
 pub mod api;
 pub mod coordinator;
 pub mod core;

@@ -64,10 +64,11 @@ pub fn main() -> ExitCode {
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let _guard = telemetry::init(&settings.log)?;
     let stop = shutdown_on_signals();
-    let artifacts = ArtifactStore::open(&settings.artifacts.url)?;
+    let artifacts = ArtifactStore::connect(&settings.artifacts)?;
     let broker = AmqpBroker::connect(settings.broker.url.expose(), "callsheet coordinator").await?;
     let broker: SharedBroker = Arc::new(broker);
-    let mut running = coordinator::start(settings.coordinator, broker.clone(), artifacts).await?;
+    let coordinator = settings.coordinator.asking(settings.access);
+    let mut running = coordinator::start(coordinator, broker.clone(), artifacts).await?;
     tracing::info!("listening on http://{}", running.address);
     let failed = tokio::select! {
         () = stop.cancelled() => None,

@@ -11,6 +11,7 @@ use shared::retry::RetryPolicy;
 use shared::settings::{self, ArtifactSettings, BrokerSettings, LogSettings};
 use shared::time::millis;
 
+use crate::access::AccessSettings;
 use crate::core::plan::Profiles;
 
 /// The section `[coordinator]`.
@@ -41,6 +42,17 @@ pub struct CoordinatorSettings {
     pub profiles: Profiles,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Largest file that a worker may send, in MiB.
+    #[serde(default = "upload_max_mib")]
+    pub upload_max_mib: u64,
+    /// Section `[access]`.
+    #[serde(skip)]
+    pub access: AccessSettings,
+}
+
+/// Default of `upload_max_mib`: two hours of film at 18 Mbit/s.
+const fn upload_max_mib() -> u64 {
+    16 << 10
 }
 
 /// Default of `hint_ms`. Half a minute would cost nothing but a swap's delay on a small host.
@@ -89,6 +101,12 @@ pub struct Retention {
 }
 
 impl CoordinatorSettings {
+    /// The same with these tokens.
+    #[must_use]
+    pub fn asking(self, access: AccessSettings) -> Self {
+        Self { access, ..self }
+    }
+
     /// What is wrong with them.
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut found = Vec::new();
@@ -125,6 +143,11 @@ impl CoordinatorSettings {
             let key = format!("time_limits.{kind}_ms");
             need(self.time_limits.of(kind) >= second, &key, "at least 1000");
         }
+        need(
+            (1..=1 << 30).contains(&self.upload_max_mib),
+            "upload_max_mib",
+            "at least 1",
+        );
         let hours = self.retention.file_hours;
         need(
             hours >= 24,
@@ -146,14 +169,26 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[coordinator]`.
     pub coordinator: CoordinatorSettings,
+    /// `[access]`.
+    #[serde(default)]
+    pub access: AccessSettings,
 }
 
 impl settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
+        let url = &self.artifacts.url;
+        let is_coordinator = url.starts_with("http://") || url.starts_with("https://");
+        let nowhere = is_coordinator.then(|| {
+            let problem = "it is the coordinator that keeps files for those who name one: name a folder or a bucket here";
+            Mistake::new("artifacts.url", problem)
+        });
         [
             self.broker.mistakes(),
+            self.artifacts.mistakes(),
+            nowhere.into_iter().collect(),
             self.log.mistakes(),
             self.coordinator.mistakes(),
+            self.access.mistakes(self.coordinator.listen),
         ]
         .concat()
     }
@@ -173,6 +208,25 @@ mod tests {
         assert!(settings.listen.ip().is_loopback());
         assert_eq!(settings.lease, Duration::from_secs(180));
         assert_eq!(settings.profiles.of(JobKind::Scene).as_str(), "animatic");
+    }
+
+    #[test]
+    fn who_lets_others_in_without_tokens_is_told_what_to_do() {
+        let open = ("coordinator.listen", "0.0.0.0:7420".to_owned());
+        let error = load(vec![open.clone()]).unwrap_err().to_string();
+        assert!(error.contains("access.operate_token: "), "{error}");
+        let token = (
+            "access.operate_token",
+            "0123456789abcdef01234567".to_owned(),
+        );
+        load(vec![open, token]).unwrap();
+    }
+
+    #[test]
+    fn a_coordinator_is_no_store_for_itself() {
+        let url = ("artifacts.url", "http://127.0.0.1:7420".to_owned());
+        let error = load(vec![url]).unwrap_err().to_string();
+        assert!(error.contains("artifacts.url: "), "{error}");
     }
 
     #[test]

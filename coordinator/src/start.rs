@@ -160,13 +160,14 @@ pub async fn start(
         stop.clone()
             .run_until_cancelled_owned(maintenance::clock(shared.settings.hint, inputs.clone())),
     );
+    let options = api::Options::new(address, &shared.settings);
     intake.spawn(
         stop.clone()
             .run_until_cancelled_owned(maintenance::retention(shared, inputs)),
     );
     intake.spawn(api::serve(
         listener,
-        api::router(coordinator.clone(), api::Options::for_address(address)),
+        api::router(coordinator.clone(), options),
         stop.clone(),
     ));
     intake.close();

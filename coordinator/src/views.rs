@@ -115,6 +115,7 @@ pub(crate) fn film(film: &Film, jobs: &[Job], views: Vec<JobView>) -> FilmView {
         film: file(JobKind::Assembly, None),
         seconds: running_time(jobs),
         fallbacks: fallbacks(jobs),
+        unserved: Vec::new(),
     }
 }
 

@@ -34,6 +34,7 @@ impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
         [
             self.broker.mistakes(),
+            self.artifacts.mistakes(),
             self.log.mistakes(),
             self.worker.mistakes(),
             self.llm.mistakes(),

@@ -113,6 +113,9 @@ pub struct FilmView {
     /// Everything that is not as it was asked for.
     #[serde(default)]
     pub fallbacks: Vec<String>,
+    /// What it needs and no worker that is there does, one line each: it cannot be finished until one comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unserved: Vec<String>,
 }
 
 /// What there is to see of a scene.
@@ -438,6 +441,7 @@ mod tests {
             film: None,
             seconds: None,
             fallbacks: Vec::new(),
+            unserved: Vec::new(),
         };
         let json = serde_json::to_string(&film).unwrap();
         assert_eq!(serde_json::from_str::<FilmView>(&json).unwrap(), film);

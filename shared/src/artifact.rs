@@ -29,6 +29,11 @@ impl Sha256 {
         Self(bytes)
     }
 
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The hash of that content.
     pub fn of(content: &[u8]) -> Self {
         Self(<sha2::Sha256 as sha2::Digest>::digest(content).into())

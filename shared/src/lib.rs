@@ -11,6 +11,7 @@ pub mod byte_size;
 pub mod failure;
 pub mod fields;
 pub mod film;
+pub mod http;
 pub mod ids;
 pub mod job;
 pub mod profile;

@@ -16,7 +16,7 @@ pub struct CommonArguments {
     /// RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST. Better in the environment: others can read a command line
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
-    /// Where images, clips and films lie: a folder that all programs see
+    /// Where images, clips and films lie: a folder that all programs see, s3://BUCKET, or for workers http://COORDINATOR:PORT
     #[arg(long, value_name = "URL")]
     pub artifacts: Option<String>,
     /// How a log line looks: human or json

@@ -24,11 +24,12 @@ pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 10] = [
+pub const SECTIONS: [&str; 11] = [
     "broker",
     "artifacts",
     "log",
     "coordinator",
+    "access",
     "worker",
     "gpu",
     "ffmpeg",
@@ -38,7 +39,17 @@ pub const SECTIONS: [&str; 10] = [
 ];
 
 /// Settings that can also be given as the name of a file that holds them: `broker.url` by `broker.url_file`.
-const SECRETS: [&str; 2] = ["broker.url", "llm.gemini_key"];
+const SECRETS: [&str; 9] = [
+    "broker.url",
+    "llm.gemini_key",
+    "access.submit_token",
+    "access.operate_token",
+    "access.worker_token",
+    "artifacts.token",
+    "artifacts.access_key_id",
+    "artifacts.secret_access_key",
+    "client.token",
+];
 
 /// Defaults of the sections that several programs share.
 pub(crate) const SHARED_DEFAULTS: &str = include_str!("settings/defaults.toml");

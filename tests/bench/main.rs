@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod artifacts;
 mod film;
 mod floor;
 mod idle;
@@ -41,6 +42,15 @@ enum What {
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
+    /// A large file to a coordinator over HTTP and back, beside curl.
+    Artifacts {
+        /// How large, in MiB.
+        #[arg(long, default_value_t = 1_024)]
+        mebibytes: u32,
+        /// Rounds; medians are told.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
     /// What an idle coordinator and an idle worker use.
     Idle {
         /// How long they are watched, in seconds.
@@ -54,6 +64,10 @@ async fn main() -> Result<ExitCode> {
     let all = [
         What::Film { rounds: 3 },
         What::Idle { seconds: 20 },
+        What::Artifacts {
+            mebibytes: 1_024,
+            rounds: 3,
+        },
         What::Queue {
             films: 3_000,
             rounds: 3,
@@ -67,6 +81,9 @@ async fn main() -> Result<ExitCode> {
         match what {
             What::Queue { films, rounds } => queue::measure(films, rounds, &mut verdicts).await?,
             What::Film { rounds } => film::measure(rounds, &mut verdicts)?,
+            What::Artifacts { mebibytes, rounds } => {
+                artifacts::measure(mebibytes, rounds, &mut verdicts).await?;
+            }
             What::Idle { seconds } => idle::measure(seconds, &mut verdicts).await?,
         }
     }

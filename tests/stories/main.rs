@@ -1,6 +1,7 @@
 //! Stories told across processes. One binary, one module a story.
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod artifacts;
 mod broker;
 mod command;
 mod commands_over_http;

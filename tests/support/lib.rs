@@ -1,7 +1,9 @@
 //! What the stories need: real servers, test doubles and ways to wait.
 
+pub mod artifact_conformance;
 pub mod broker_conformance;
 pub mod http;
+pub mod moto;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;

@@ -34,6 +34,12 @@ fn folder() -> PathBuf {
     }
 }
 
+/// The folder of all that is built and installed for the tests: above that of the profile.
+pub(crate) fn target() -> PathBuf {
+    let folder = folder();
+    folder.parent().unwrap_or(&folder).to_owned()
+}
+
 /// The path of one of the project's programs.
 ///
 /// # Errors

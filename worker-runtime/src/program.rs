@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use shared::artifacts::ArtifactStore;
+use shared::artifacts::{ArtifactError, ArtifactStore};
 use shared::broker::SharedBroker;
 use shared::broker::amqp::AmqpBroker;
 use shared::program::{CommonArguments, Program};
@@ -14,6 +15,9 @@ use shared::telemetry;
 
 use crate::backend::Backend;
 use crate::settings::WorkerConfig;
+
+/// Longest wait for the artifact store's answer at the start.
+const STORE_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Arguments that every worker has.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,7 +74,8 @@ impl WorkerArguments {
 async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
     let _guard = telemetry::init(&parts.log)?;
     let stop = shutdown_on_signals();
-    let artifacts = ArtifactStore::open(&parts.artifacts.url)?;
+    let artifacts = ArtifactStore::connect(&parts.artifacts)?;
+    look_in(&artifacts).await?;
     let connection = format!("callsheet {name}");
     let broker = AmqpBroker::connect(parts.broker.url.expose(), &connection).await?;
     let broker: SharedBroker = Arc::new(broker);
@@ -84,4 +89,22 @@ async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
     let ended = worker.await;
     broker.close().await;
     Ok(ended?)
+}
+
+/// Looks whether the artifact store lets us in: a worker that it refuses would fail every job that it took. One that is away may
+/// come back.
+async fn look_in(artifacts: &ArtifactStore) -> Result<(), ArtifactError> {
+    match tokio::time::timeout(STORE_ANSWERS, artifacts.check()).await {
+        Ok(Err(error @ ArtifactError::Refused { .. })) => Err(error),
+        Ok(Err(error)) => {
+            let error = shared::failure::chain(&error);
+            tracing::warn!(error, "the artifact store cannot be used yet");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!("the artifact store does not answer yet");
+            Ok(())
+        }
+        Ok(Ok(())) => Ok(()),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Failure, Outcome, cargo, llama, run};
+use super::{Failure, Outcome, cargo, pypi, run};
 
 const USAGE: &str = "say what is tested: cargo xtask conformance llm [KIND URL MODEL [KEY-FILE]]
 for example: cargo xtask conformance llm ollama http://127.0.0.1:11434 mistral-nemo
@@ -21,7 +21,7 @@ pub(crate) fn conformance(arguments: &[OsString]) -> Outcome {
     let mut tests =
         cargo("test --package llm-worker --test providers real:: -- --nocapture --test-threads 1");
     match words.as_deref() {
-        Some(["llm"]) => tests.env("CALLSHEET_TEST_LLAMA_PYTHON", llama::python()?),
+        Some(["llm"]) => tests.env("CALLSHEET_TEST_LLAMA_PYTHON", pypi::LLAMA.python()?),
         Some(["llm", kind, url, model]) => {
             tests.env("CALLSHEET_TEST_LLM", format!("{kind} {url} {model}"))
         }

@@ -11,8 +11,8 @@ use std::process::{Command, ExitCode};
 
 mod cold_build;
 mod conformance;
-mod llama;
 mod platform;
+mod pypi;
 
 const HELP: &str = "\
 Usage: cargo xtask TASK
@@ -21,8 +21,8 @@ Usage: cargo xtask TASK
                           ARGS go there, as --scenes 4 --size 1280x720 --out storm.mp4 (demo.mp4 if absent)
   cold-build [PREMISE ARGS]
                           the demo in a fresh clone of HEAD with nothing built before, and how long it takes
-  test [ARGS]             run all tests, with a real RabbitMQ and llama.cpp's real server; installs what they need; ARGS go
-                          to `cargo test`
+  test [ARGS]             run all tests, with a real RabbitMQ, llama.cpp's real server and a real S3 server; installs what they
+                          need; ARGS go to `cargo test`
   check                   format, clippy, documentation, licences and advisories of dependencies
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
   gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
@@ -99,13 +99,14 @@ fn demo(arguments: Vec<OsString>) -> Outcome {
 
 fn test(arguments: &[OsString]) -> Outcome {
     platform::need(&[platform::FFMPEG, platform::RABBITMQ, platform::PIKA])?;
-    let llama = llama::python()?;
+    let (llama, moto) = (pypi::LLAMA.python()?, pypi::MOTO.python()?);
     // The stories start the programs, which `cargo test` alone would not build.
     run(&mut cargo("build --workspace --exclude xtask --bins"))?;
     let mut tests = cargo("test --workspace --no-fail-fast");
     run(tests
         .args(arguments)
-        .env("CALLSHEET_TEST_LLAMA_PYTHON", llama))
+        .env("CALLSHEET_TEST_LLAMA_PYTHON", llama)
+        .env("CALLSHEET_TEST_MOTO_PYTHON", moto))
 }
 
 fn check() -> Outcome {

@@ -133,7 +133,7 @@ impl Shoot {
         stop: CancellationToken,
     ) -> Result<Ending, CommandError> {
         let mut all = AllInOne::start(&context.settings).await?;
-        let made = match Client::new(&all.url()) {
+        let made = match Client::new(&all.url(), context.settings.own_token()) {
             Ok(client) => {
                 let missing = all.missing(&self.wants(context));
                 self.unless_broken(&client, &mut all, missing, stop).await

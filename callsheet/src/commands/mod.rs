@@ -26,7 +26,7 @@ use crate::report::{Bars, Json, Lines, Report};
 impl Context {
     /// A client of the coordinator that was named, or of the one that `callsheet up` starts.
     fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.settings.coordinator_url())
+        Client::new(&self.settings.coordinator_url(), self.settings.token())
     }
 
     /// Where progress goes.

@@ -81,6 +81,7 @@ fn text(film: &FilmView) -> String {
             .iter()
             .map(|fallback| ("fallback", fallback.clone())),
     );
+    facts.extend(film.unserved.iter().map(|line| ("lacks", line.clone())));
     let facts: Vec<_> = facts
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), term::plain(&value)])

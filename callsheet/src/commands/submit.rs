@@ -31,7 +31,12 @@ impl Submit {
             .key
             .clone()
             .unwrap_or_else(|| MessageId::generate().to_string());
-        let film = context.client()?.submit(&request, &key).await?;
+        let client = context.client()?;
+        let film = client.submit(&request, &key).await?;
+        // The film is accepted, whatever becomes of this question.
+        for unserved in client.film(film).await.map_or(Vec::new(), |it| it.unserved) {
+            term::complain(&format!("callsheet: {}", term::plain(&unserved)));
+        }
         match self.json {
             true => term::say_json(&shared::api::SubmitAnswer::Accepted { film }),
             false => term::say(&film.to_string()),

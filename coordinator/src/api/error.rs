@@ -17,7 +17,9 @@ const TEXT_MAX: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     BadRequest,
+    NoToken,
     CrossSite,
+    WrongRole,
     NoSuchRoute,
     NotFound,
     NotThereYet,
@@ -25,14 +27,17 @@ pub(super) enum Sort {
     TooSlow,
     Conflict,
     KeyReused,
+    LengthRequired,
     TooLarge,
     UnsupportedMediaType,
     RangeNotSatisfiable,
     WrongHost,
     Mistaken,
+    Damaged,
     FileLost,
     StoreFailed,
     NotReady,
+    StoreFull,
 }
 
 impl Sort {
@@ -44,9 +49,19 @@ impl Sort {
                 "The request cannot be read",
                 StatusCode::BAD_REQUEST,
             ),
+            Self::NoToken => (
+                "no-token",
+                "The request shows no token that is known here",
+                StatusCode::UNAUTHORIZED,
+            ),
             Self::CrossSite => (
                 "cross-site",
                 "The request comes from another site",
+                StatusCode::FORBIDDEN,
+            ),
+            Self::WrongRole => (
+                "wrong-role",
+                "The token is for other things",
                 StatusCode::FORBIDDEN,
             ),
             Self::NoSuchRoute => (
@@ -76,6 +91,11 @@ impl Sort {
                 "The idempotency key was used before",
                 StatusCode::CONFLICT,
             ),
+            Self::LengthRequired => (
+                "length-required",
+                "The request does not say how long it is",
+                StatusCode::LENGTH_REQUIRED,
+            ),
             Self::TooLarge => (
                 "too-large",
                 "The request is too large",
@@ -101,6 +121,11 @@ impl Sort {
                 "The film cannot be made as asked for",
                 StatusCode::UNPROCESSABLE_ENTITY,
             ),
+            Self::Damaged => (
+                "damaged",
+                "The file is not what it is said to be",
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
             Self::FileLost => (
                 "file-lost",
                 "The file is lost",
@@ -115,6 +140,11 @@ impl Sort {
                 "not-ready",
                 "The coordinator is not ready",
                 StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            Self::StoreFull => (
+                "store-full",
+                "There is no more room",
+                StatusCode::INSUFFICIENT_STORAGE,
             ),
         }
     }
@@ -174,7 +204,10 @@ impl ApiError {
     }
 
     /// The same with what a log should say of it.
-    fn because(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn because(
+        self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self {
             source: Some(source.into()),
             ..self
@@ -241,6 +274,10 @@ impl IntoResponse for ApiError {
         );
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"callsheet\"");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         if let Some(range) = self.content_range {
             headers.insert(header::CONTENT_RANGE, range);

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
 use shared::api::{FilmSummary, SceneView};
-use shared::artifact::Artifact;
+use shared::artifact::{Artifact, Sha256};
 use shared::artifacts::ArtifactStore;
 use shared::ids::FilmId;
 
@@ -46,7 +46,7 @@ pub(super) async fn get_film_file(
     let Some(file) = film.film else {
         return Err(not_there_yet("film.mp4", &film.summary));
     };
-    send(coordinator.artifacts(), &file, &method, &headers).await
+    send(coordinator.artifacts(), (&file).into(), &method, &headers).await
 }
 
 /// How a completed film was made, down to each seed.
@@ -96,7 +96,7 @@ pub(super) async fn get_keyframe(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let file = scene_file(&coordinator, &path, "keyframe", |scene| scene.keyframe).await?;
-    send(coordinator.artifacts(), &file, &method, &headers).await
+    send(coordinator.artifacts(), (&file).into(), &method, &headers).await
 }
 
 /// A scene's clip, as soon as it is there.
@@ -122,7 +122,7 @@ pub(super) async fn get_clip(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let file = scene_file(&coordinator, &path, "clip", |scene| scene.clip).await?;
-    send(coordinator.artifacts(), &file, &method, &headers).await
+    send(coordinator.artifacts(), (&file).into(), &method, &headers).await
 }
 
 /// The file of that name of the scene that the path names.
@@ -159,14 +159,39 @@ fn not_there_yet(what: &str, film: &FilmSummary) -> ApiError {
     )
 }
 
+/// A file to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct What {
+    /// Its hash.
+    pub(super) hash: Sha256,
+    /// Its length in bytes.
+    pub(super) size: u64,
+    /// What it is said to be.
+    pub(super) media_type: &'static str,
+}
+
+impl From<&Artifact> for What {
+    fn from(artifact: &Artifact) -> Self {
+        Self {
+            hash: artifact.sha256,
+            size: artifact.size.as_bytes(),
+            media_type: artifact.media_type.name(),
+        }
+    }
+}
+
 /// Answers with a file or a part of it. A range counts for GET only, and only for the file that `If-Range` means.
-async fn send(
+pub(super) async fn send(
     store: &ArtifactStore,
-    file: &Artifact,
+    What {
+        hash,
+        size,
+        media_type,
+    }: What,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let etag = format!("\"{}\"", file.sha256);
+    let etag = format!("\"{hash}\"");
     let unchanging = [
         (header::ETAG, etag.as_str()),
         (header::CACHE_CONTROL, FOREVER),
@@ -174,7 +199,6 @@ async fn send(
     if fields::header(headers, "If-None-Match")?.is_some_and(|known| is_listed(&etag, known)) {
         return Ok((StatusCode::NOT_MODIFIED, unchanging).into_response());
     }
-    let size = file.size.as_bytes();
     let range = match fields::header(headers, "If-Range")? {
         Some(known) if known != etag => None,
         _ if method != Method::GET => None,
@@ -187,7 +211,7 @@ async fn send(
     };
     let mut response = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, file.media_type.name())
+        .header(header::CONTENT_TYPE, media_type)
         .header(header::CONTENT_LENGTH, part.end - part.start)
         .header(header::ACCEPT_RANGES, "bytes");
     if status == StatusCode::PARTIAL_CONTENT {
@@ -197,11 +221,10 @@ async fn send(
     let body = match *method == Method::HEAD {
         true => Body::empty(),
         false => {
-            let sha256 = file.sha256;
-            let bytes = store.read(file, part).await?;
+            let bytes = store.read(hash, part).await?;
             Body::from_stream(bytes.inspect_err(move |error| {
                 let error = shared::failure::chain(error);
-                tracing::error!(%error, artifact.sha256 = %sha256, "a download broke off");
+                tracing::error!(%error, artifact.sha256 = %hash, "a download broke off");
             }))
         }
     };

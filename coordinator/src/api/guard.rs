@@ -1,5 +1,6 @@
-//! Who may call. There is no login: whoever reaches the address may use it. What must not reach it is a page of another
-//! site, open in a browser on a machine that does.
+//! Who may call. Where there are tokens: who shows one whose role the route needs (`roles`), in a header or, from the page, as a
+//! cookie (`session`). Where there are none, whoever reaches the address may use it. What must never reach it is a page of
+//! another site, open in a browser on a machine that does.
 //!
 //! - *DNS rebinding*: such a page has its own name resolved to this server. So a `Host` that is a name must be one that we
 //!   go by ([`Options::names`]); an address in figures cannot be rebound.
@@ -10,7 +11,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,11 @@ use axum::response::{IntoResponse, Response};
 use super::Options;
 use super::error::{ApiError, Sort};
 use super::fields;
+use super::roles::{self, Needs};
+use crate::access::{Access, Role};
+
+/// The page's cookie.
+pub(super) const COOKIE: &str = "callsheet";
 
 /// Turns away what must not call, and adds to every answer what a browser should know of it.
 pub(super) async fn guard(
@@ -25,7 +31,16 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match check(&options, request.method(), request.headers()) {
+    // What leads nowhere is answered as that, whoever asks. A route that stands in no line of the table is for operators.
+    let needs = match request.extensions().get::<MatchedPath>() {
+        Some(path) => {
+            roles::needs(request.method(), path.as_str()).unwrap_or(Needs::Role(Role::Operate))
+        }
+        None => Needs::Nothing,
+    };
+    let checked = check(&options, request.method(), request.headers())
+        .and_then(|()| admit(&options.access, needs, request.headers()));
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -59,6 +74,61 @@ fn check(options: &Options, method: &Method, headers: &HeaderMap) -> Result<(), 
         return Err(ApiError::new(Sort::CrossSite, detail));
     }
     Ok(())
+}
+
+/// Whether the caller may call what needs that.
+fn admit(access: &Access, needs: Needs, headers: &HeaderMap) -> Result<(), ApiError> {
+    if access.is_open() || needs == Needs::Nothing {
+        return Ok(());
+    }
+    let token = token(headers)?;
+    let role = match token {
+        Some(token) => access.role_of_token(token),
+        None => cookie(headers).and_then(|cookie| access.role_of_cookie(cookie)),
+    };
+    match (role, needs) {
+        (Some(role), needs) if needs.are_met_by(role) => Ok(()),
+        (Some(role), Needs::Role(needed)) => Err(ApiError::new(
+            Sort::WrongRole,
+            format!(
+                "this token has the role {role}, and this needs {needed}: use access.{needed}_token"
+            ),
+        )),
+        (_, _) => Err(no_role(token.is_some())),
+    }
+}
+
+/// Nobody whom we know: `shown` says whether a token was shown at all.
+pub(super) fn no_role(shown: bool) -> ApiError {
+    let detail = match shown {
+        true => "this token is none of this coordinator's; its settings have them in [access]",
+        false => {
+            "this coordinator asks for a token: send it as `Authorization: Bearer TOKEN`; its settings have them in [access]"
+        }
+    };
+    ApiError::new(Sort::NoToken, detail)
+}
+
+/// The token that is shown, if any.
+pub(super) fn token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(given) = fields::header(headers, "Authorization")? else {
+        return Ok(None);
+    };
+    let (scheme, token) = given.split_once(' ').unwrap_or((given, ""));
+    // Another scheme is a token that nobody has: what it shows may be a password and is not repeated.
+    Ok(Some(match scheme.eq_ignore_ascii_case("bearer") {
+        true => token.trim(),
+        false => "",
+    }))
+}
+
+/// What the page's cookie holds, if it is there.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let mut cookies = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'));
+    cookies.find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
 fn is_ours(host: &str, options: &Options) -> bool {
@@ -98,7 +168,10 @@ mod tests {
     use super::*;
 
     fn local() -> Options {
-        Options::for_address("127.0.0.1:8080".parse().unwrap())
+        Options {
+            names: Some(Vec::new()),
+            ..Options::default()
+        }
     }
 
     fn allowed(options: &Options, method: &Method, headers: &[(&'static str, &str)]) -> bool {
@@ -144,10 +217,11 @@ mod tests {
 
     #[test]
     fn a_server_for_others_goes_by_any_name_unless_it_was_told_its_names() {
-        let open = Options::for_address("0.0.0.0:8080".parse().unwrap());
+        let open = Options::default();
         assert!(allowed(&open, &Method::GET, &[("host", "studio.example")]));
         let named = Options {
             names: Some(vec!["studio.example".to_owned()]),
+            ..Options::default()
         };
         assert!(allowed(
             &named,

@@ -4,6 +4,7 @@
 //! is not done is said as `application/problem+json` (`error`). What may call at all is `guard`'s business.
 //! `docs/api.md` is the guide, `docs/openapi.json` is made from the handlers' attributes (`openapi`).
 
+mod artifacts;
 mod error;
 mod events;
 mod fields;
@@ -15,6 +16,8 @@ mod jobs;
 pub mod openapi;
 mod page;
 mod range;
+mod roles;
+mod session;
 mod workers;
 
 #[cfg(test)]
@@ -30,9 +33,11 @@ use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::coordinator::Coordinator;
+use crate::settings::CoordinatorSettings;
 
-/// Largest body of a request, in bytes: a script of 200 scenes with long prompts fits.
+/// Largest body of a request that is no file, in bytes: a script of 200 scenes with long prompts fits.
 const BODY_MAX: usize = 2 << 20;
 
 /// How long downloads may go on after the word to shut down: a player that is paused would hold one open for ever, and
@@ -47,19 +52,32 @@ pub struct Options {
     /// A page in a browser on this machine can have its own name resolved to this server (DNS rebinding) and would then
     /// speak to it as to its own; the `Host` that the browser sends still tells.
     pub names: Option<Vec<String>>,
+    /// The tokens that are asked for.
+    pub access: Access,
+    /// Largest file that a worker may send, in bytes.
+    pub upload_max: u64,
 }
 
 impl Options {
-    /// What suits a server on that address: nobody has a name for one that only its own machine reaches.
-    pub fn for_address(address: SocketAddr) -> Self {
+    /// What suits a server on that address with these settings: nobody has a name for one that only its own machine reaches.
+    pub fn new(address: SocketAddr, settings: &CoordinatorSettings) -> Self {
         Self {
             names: address.ip().is_loopback().then(Vec::new),
+            access: Access::new(&settings.access),
+            upload_max: settings.upload_max_mib << 20,
         }
     }
 }
 
 /// All routes.
 pub fn router(coordinator: Coordinator, options: Options) -> Router {
+    let session = Router::new()
+        .route(
+            "/v1/session",
+            post(session::sign_in).delete(session::sign_out),
+        )
+        .with_state(options.clone());
+    let artifacts = artifacts::routes(coordinator.artifacts().clone(), options.upload_max);
     Router::new()
         .route("/v1/films", get(films::list_films).post(films::submit_film))
         .route(
@@ -88,6 +106,8 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
         .route("/v1/openapi.json", get(openapi::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .merge(session)
+        .merge(artifacts)
         .merge(page::routes())
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)

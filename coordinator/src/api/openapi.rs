@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -14,7 +14,10 @@ use shared::api::{
 use shared::film::FilmRequest;
 use utoipa::OpenApi;
 
-use super::{events, files, films, health, jobs, workers};
+use super::guard::COOKIE;
+use super::roles::{self, Needs};
+use super::{artifacts, events, files, films, health, jobs, session, workers};
+use crate::access::Role;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +31,8 @@ use super::{events, files, films, health, jobs, workers};
         (name = "files", description = "What there is to see"),
         (name = "jobs", description = "The units of work that a film consists of"),
         (name = "workers", description = "Who does the work"),
+        (name = "artifacts", description = "Files by their hash, for workers that share no disk with the coordinator"),
+        (name = "access", description = "How the page comes in"),
         (name = "health", description = "Probes"),
     ),
     paths(
@@ -48,6 +53,10 @@ use super::{events, files, films, health, jobs, workers};
         workers::list_workers,
         workers::pause_worker,
         workers::resume_worker,
+        artifacts::get_artifact,
+        artifacts::put_artifact,
+        session::sign_in,
+        session::sign_out,
         health::alive,
         health::ready,
     )
@@ -59,16 +68,52 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(Paths::openapi())
         .expect("the document consists of strings, lists and maps");
     document["components"]["schemas"] = schemas();
-    let operations = document["paths"].as_object_mut().into_iter().flatten();
-    let operations = operations.flat_map(|(_, path)| path.as_object_mut().into_iter().flatten());
-    for (_, operation) in operations {
+    document["components"]["securitySchemes"] = security_schemes();
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.flat_map(|(path, operations)| {
+        let operations = operations.as_object_mut().into_iter().flatten();
+        operations.map(move |(method, operation)| (path, method, operation))
+    });
+    for (path, method, operation) in operations {
         add_problems(&mut operation["responses"]);
+        operation["security"] = security(method, path);
         let parameters = operation
             .get_mut("parameters")
             .and_then(Value::as_array_mut);
         parameters.into_iter().flatten().for_each(forbid_null);
     }
     document
+}
+
+/// How a caller shows who it is, where tokens are asked for.
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token of the coordinator's settings, where it has some. It gives one role: submit, operate (which may what \
+                submit may) or worker; the list beside it says which one an operation needs",
+        },
+        "page": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": COOKIE,
+            "description": "What POST /v1/session answers a browser with, in place of its token",
+        },
+    })
+}
+
+/// What an operation needs, by the table that is also the guard's.
+fn security(method: &str, path: &str) -> Value {
+    let method = Method::from_bytes(method.to_uppercase().as_bytes());
+    match method.ok().and_then(|method| roles::needs(&method, path)) {
+        Some(Needs::Role(role @ (Role::Submit | Role::Operate))) => {
+            json!([{"token": [role.name()]}, {"page": [role.name()]}])
+        }
+        Some(Needs::Role(role @ Role::Worker)) => json!([{"token": [role.name()]}]),
+        Some(Needs::Nothing) => json!([]),
+        None => Value::Null,
+    }
 }
 
 fn schemas() -> Value {

@@ -1,5 +1,7 @@
 //! Requests to the whole router over a coordinator at work, and what they are answered.
 
+mod access;
+mod artifacts;
 mod bad_requests;
 mod changes;
 mod events;

@@ -112,6 +112,28 @@ impl Fleet {
         }
     }
 
+    /// That no worker which is there does such work at all, in one line; `None` if one does, be it busy or not ready.
+    pub fn unserved(&self, kind: JobKind, profile: &ProfileName, now: Timestamp) -> Option<String> {
+        let mut away = Vec::new();
+        for member in self.members.values() {
+            let mut profiles = member.state.profiles.iter();
+            match profiles.any(|offer| offer.kind == kind && offer.name == *profile) {
+                true if member.is_there(now) => return None,
+                true => away.push(member.state.worker.worker.as_str()),
+                false => {}
+            }
+        }
+        Some(match away.as_slice() {
+            [] => format!(
+                "no worker does {kind} on {profile}: start one that does, or cancel the film and choose another profile"
+            ),
+            away => format!(
+                "no worker that is there does {kind} on {profile}; not heard of lately: {}",
+                away.join(", ")
+            ),
+        })
+    }
+
     /// What each worker that offers such work says of a job that waits: those that are there first.
     pub fn explain(
         &self,
@@ -278,6 +300,31 @@ mod tests {
             ..state("a", "animatic")
         };
         assert_eq!(why(vec![lacking]), "worker a: ffmpeg is missing");
+    }
+
+    #[test]
+    fn work_that_nobody_does_is_told_apart_from_work_that_waits() {
+        let unserved = |states: Vec<WorkerState>, now| {
+            let mut fleet = Fleet::default();
+            for state in states {
+                fleet.heard(state, NOW);
+            }
+            fleet.unserved(JobKind::Scene, &"animatic".parse().unwrap(), now)
+        };
+        let full = WorkerState {
+            slots: 0,
+            paused: true,
+            ..state("a", "animatic")
+        };
+        assert_eq!(unserved(vec![full.clone(), state("b", "wan")], NOW), None);
+        let told = unserved(vec![state("b", "wan")], NOW).unwrap();
+        assert!(
+            told.starts_with("no worker does scene on animatic: start one"),
+            "{told}"
+        );
+        let later = Timestamp::from_millis(NOW.as_millis() + 60_000);
+        let told = unserved(vec![full, state("b", "wan")], later).unwrap();
+        assert!(told.ends_with("not heard of lately: a"), "{told}");
     }
 
     #[test]

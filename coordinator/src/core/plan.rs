@@ -97,6 +97,17 @@ pub fn jobs_of_story(film: &Film, story: &Story, new_id: &mut impl FnMut() -> Jo
     }
 }
 
+/// The kinds of job that a film under way needs still, those included that are not planned yet.
+pub fn wants(film: &Film, jobs: &[Job]) -> Vec<JobKind> {
+    let is_part = |kind: &JobKind| film.request.until == Until::Film || *kind == JobKind::Story;
+    let is_open = |kind: &JobKind| {
+        let mut of_kind = jobs.iter().filter(|job| job.kind == *kind).peekable();
+        of_kind.peek().is_none() || of_kind.any(|job| !job.status().is_final())
+    };
+    let kinds = JobKind::ALL.into_iter();
+    kinds.filter(is_part).filter(is_open).collect()
+}
+
 fn new_job(
     film: &Film,
     kind: JobKind,

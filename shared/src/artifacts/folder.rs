@@ -1,22 +1,35 @@
-//! What a store in a local folder can do beside an object store: touch files, and see the remains of broken uploads.
+//! A store in a local folder: what it can do beside a store of objects is to touch files, to read them in large pieces, and to see
+//! the remains of broken uploads.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
+use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use super::{hash_of, key};
+use super::digest::Digest;
+use super::objects::{Objects, hash_of, key};
+use super::{ArtifactError, Content, Place, READ_SIZE};
 use crate::artifact::Sha256;
 use crate::time::Timestamp;
+
+/// Files up to this size are written in one piece, larger ones in parts of it.
+const PART_SIZE: usize = 1 << 20;
 
 /// A local folder of artifacts. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: Arc<Path>,
+    objects: Objects,
 }
 
 impl Folder {
@@ -26,31 +39,91 @@ impl Folder {
         let trial = path.join(format!("trial-{}", Uuid::now_v7()));
         File::create_new(&trial)?;
         fs::remove_file(&trial)?;
-        Ok(Self { path: path.into() })
+        // An artifact is reported, and its job is done for good, as soon as it is stored: it must outlive a power cut.
+        let store = LocalFileSystem::new_with_prefix(path).map_err(io::Error::other)?;
+        Ok(Self {
+            path: path.into(),
+            objects: Objects::new(Arc::new(store.with_fsync(true)), PART_SIZE),
+        })
     }
 
-    pub(super) fn object_store(&self) -> Result<LocalFileSystem, object_store::Error> {
-        // An artifact is reported, and its job is done for good, as soon as it is stored: it must outlive a power cut.
-        Ok(LocalFileSystem::new_with_prefix(&self.path)?.with_fsync(true))
+    fn file_of(&self, hash: Sha256) -> PathBuf {
+        self.path.join(key(hash).as_ref())
     }
 
     /// Makes a file as young as if it had been stored now.
-    pub(super) fn touch(&self, hash: Sha256) -> io::Result<()> {
-        let path = self.path.join(key(hash).as_ref());
+    fn touch(&self, hash: Sha256) -> io::Result<()> {
         File::options()
             .write(true)
-            .open(path)?
+            .open(self.file_of(hash))?
             .set_modified(SystemTime::now())
     }
 
     /// Removes what a process that was killed in mid-upload left behind: `HASH#1` beside `HASH`. What cannot be looked at
     /// or removed now is left for the next time.
-    pub(super) fn remove_broken_uploads(&self, is_old: impl Fn(Timestamp) -> bool) {
+    fn remove_broken_uploads(&self, is_old: impl Fn(Timestamp) -> bool) {
         for file in files_below(&self.path) {
             if is_upload(&file) && modified_at(&file).is_some_and(&is_old) {
                 let _ = fs::remove_file(&file);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn size(&self, hash: Sha256) -> Result<u64, ArtifactError> {
+        let found = tokio::fs::metadata(self.file_of(hash)).await;
+        Ok(found.map_err(|error| unreadable(hash, error))?.len())
+    }
+
+    async fn read(
+        &self,
+        hash: Sha256,
+        range: Option<Range<u64>>,
+    ) -> Result<Content, ArtifactError> {
+        let file = tokio::fs::File::open(self.file_of(hash)).await;
+        let mut file = file.map_err(|error| unreadable(hash, error))?;
+        let range = range.unwrap_or(0..u64::MAX);
+        if range.start > 0 {
+            let sought = file.seek(SeekFrom::Start(range.start)).await;
+            sought.map_err(ArtifactError::store)?;
+        }
+        let part = file.take(range.end - range.start);
+        let pieces = ReaderStream::with_capacity(part, READ_SIZE);
+        Ok(pieces.map_err(ArtifactError::store).boxed())
+    }
+
+    async fn digest(&self, hash: Sha256) -> Result<Digest, ArtifactError> {
+        let digest = Digest::of_file(self.file_of(hash)).await;
+        digest.map_err(|error| unreadable(hash, error))
+    }
+
+    async fn has(&self, hash: Sha256, size: u64) -> bool {
+        let digest = self.digest(hash).await;
+        digest.is_ok_and(|digest| digest.is(hash, size)) && self.touch(hash).is_ok()
+    }
+
+    async fn write(&self, hash: Sha256, size: u64, content: Content) -> Result<(), ArtifactError> {
+        self.objects.write(hash, size, content).await
+    }
+
+    async fn sweep(
+        &self,
+        keep: &HashSet<Sha256>,
+        grace: Duration,
+        now: Timestamp,
+    ) -> Result<usize, ArtifactError> {
+        let removed = self.objects.sweep(keep, grace, now).await?;
+        self.remove_broken_uploads(|touched_at| now.since(touched_at) > grace);
+        Ok(removed)
+    }
+}
+
+fn unreadable(hash: Sha256, error: io::Error) -> ArtifactError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ArtifactError::Missing(hash),
+        _ => ArtifactError::store(error),
     }
 }
 

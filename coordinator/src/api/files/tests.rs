@@ -41,7 +41,7 @@ async fn body(response: Response) -> Vec<u8> {
 #[tokio::test]
 async fn a_whole_file_says_its_length_its_hash_and_that_it_has_parts() {
     let (_folder, store, file) = stored().await;
-    let response = send(&store, &file, &Method::GET, &headers(&[]))
+    let response = send(&store, (&file).into(), &Method::GET, &headers(&[]))
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -64,9 +64,14 @@ async fn a_part_is_those_bytes_and_no_others() {
         ("bytes=0-0", "bytes 0-0/100", 0..1),
         ("bytes=0-999", "bytes 0-99/100", 0..100),
     ] {
-        let response = send(&store, &file, &Method::GET, &headers(&[("range", range)]))
-            .await
-            .unwrap();
+        let response = send(
+            &store,
+            (&file).into(),
+            &Method::GET,
+            &headers(&[("range", range)]),
+        )
+        .await
+        .unwrap();
         assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT, "{range}");
         assert_eq!(header(&response, "content-range"), content_range);
         assert_eq!(header(&response, "content-length"), bytes.len().to_string());
@@ -79,7 +84,7 @@ async fn a_part_that_is_not_there_is_refused_with_the_size() {
     let (_folder, store, file) = stored().await;
     let refused = send(
         &store,
-        &file,
+        (&file).into(),
         &Method::GET,
         &headers(&[("range", "bytes=100-")]),
     )
@@ -95,7 +100,7 @@ async fn head_says_the_same_as_get_and_sends_nothing() {
     let (_folder, store, file) = stored().await;
     let response = send(
         &store,
-        &file,
+        (&file).into(),
         &Method::HEAD,
         &headers(&[("range", "bytes=1-2")]),
     )
@@ -114,7 +119,7 @@ async fn a_copy_that_is_the_same_is_not_sent_again() {
     for known in [etag.clone(), format!("\"other\", W/{etag}"), "*".to_owned()] {
         let response = send(
             &store,
-            &file,
+            (&file).into(),
             &Method::GET,
             &headers(&[("if-none-match", &known)]),
         )
@@ -126,7 +131,7 @@ async fn a_copy_that_is_the_same_is_not_sent_again() {
     }
     let other = send(
         &store,
-        &file,
+        (&file).into(),
         &Method::GET,
         &headers(&[("if-none-match", "\"other\"")]),
     )
@@ -144,7 +149,9 @@ async fn a_part_of_another_file_is_not_joined_to_this_one() {
         ("\"other\"", StatusCode::OK),
     ] {
         let asked = headers(&[("range", "bytes=50-"), ("if-range", known)]);
-        let response = send(&store, &file, &Method::GET, &asked).await.unwrap();
+        let response = send(&store, (&file).into(), &Method::GET, &asked)
+            .await
+            .unwrap();
         assert_eq!(response.status(), status, "{known}");
     }
 }
@@ -156,7 +163,7 @@ async fn a_file_that_the_store_has_lost_is_our_fault_and_says_nothing_of_the_pla
         sha256: "0".repeat(64).parse().unwrap(),
         ..file
     };
-    let refused = send(&store, &lost, &Method::GET, &headers(&[]))
+    let refused = send(&store, (&lost).into(), &Method::GET, &headers(&[]))
         .await
         .unwrap_err();
     let response = refused.into_response();
@@ -176,7 +183,7 @@ async fn a_file_that_is_shorter_than_it_was_breaks_off_and_does_not_end_well() {
         size: ByteSize::bytes(200),
         ..file
     };
-    let response = send(&store, &grown, &Method::GET, &headers(&[]))
+    let response = send(&store, (&grown).into(), &Method::GET, &headers(&[]))
         .await
         .unwrap();
     assert_eq!(header(&response, "content-length"), "200");

@@ -25,11 +25,14 @@ async function ask(method, path, body) {
   const response = await fetch(path, request);
   const answer = response.status === 204 ? null : await response.json();
   if (response.ok) return answer;
+  if (response.status === 401) askForToken();
   const mistakes = (answer.mistakes ?? []).map((mistake) => `${mistake.field} ${mistake.problem}`);
-  throw new Error(mistakes.join("; ") || answer.detail);
+  throw Object.assign(new Error(mistakes.join("; ") || answer.detail), { status: response.status });
 }
 
 function complain(error) {
+  // That a token is asked for is said where it is asked for.
+  if (error?.status === 401 && byId("token").value === "") error = null;
   byId("trouble").hidden = !error;
   byId("trouble").textContent = error ? error.message : "";
 }
@@ -50,6 +53,29 @@ function progressOf(film) {
   const bar = element("progress", { max: Math.max(film.jobs_total, 1), value: film.jobs_completed });
   bar.setAttribute("aria-label", `${film.jobs_completed} of ${film.jobs_total} jobs`);
   return bar;
+}
+
+// Tokens, where they are asked for. The page shows one once and gets a cookie for it, which no script can read: images, films and
+// events are asked for by the browser itself, which can show no token.
+
+function askForToken() {
+  byId("submit").hidden = true;
+  byId("sign-in").hidden = false;
+}
+
+async function signIn() {
+  const token = byId("token").value;
+  const response = await fetch("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  if (!response.ok) throw new Error((await response.json()).detail);
+  byId("token").value = "";
+  sessionStorage.setItem("signed-in", "yes");
+  location.reload();
+}
+
+async function signOut() {
+  await fetch("/v1/session", { method: "DELETE" });
+  sessionStorage.removeItem("signed-in");
+  location.reload();
 }
 
 // The list.
@@ -91,10 +117,17 @@ function replace(list, entries) {
 }
 
 async function refresh() {
-  const [{ films }, { workers }] = await Promise.all([ask("GET", "/v1/films"), ask("GET", "/v1/workers")]);
+  const [{ films }, crew] = await Promise.all([ask("GET", "/v1/films"), ask("GET", "/v1/workers").catch(unlessForbidden)]);
   replace(byId("films"), films.map(filmEntry));
   byId("no-films").hidden = films.length > 0;
-  replace(byId("workers"), workers.map(workerEntry));
+  byId("crew").hidden = crew === null;
+  replace(byId("workers"), (crew?.workers ?? []).map(workerEntry));
+}
+
+/// Those who only submit films have nothing to do with workers.
+function unlessForbidden(error) {
+  if (error.status === 403) return null;
+  throw error;
 }
 
 // One film, followed by its events.
@@ -147,6 +180,7 @@ async function draw(id) {
     element("h3", {}, nameOf(film)),
     element("p", { className: "soft" }, film.story?.logline ?? film.premise ?? ""),
     element("p", { className: film.status }, film.status),
+    ...(film.unserved ?? []).map((text) => element("p", { className: "failed" }, text)),
     ...film.fallbacks.map((text) => element("p", { className: "soft" }, `Not as asked for: ${text}`)),
     film.film ? video(`/v1/films/${id}/film.mp4`, null) : "",
     buttons(film),
@@ -217,13 +251,20 @@ byId("submit").addEventListener("submit", (event) => {
   });
 });
 
+byId("sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(signIn);
+});
+byId("sign-out").addEventListener("click", () => attempt(signOut));
+byId("sign-out").hidden = sessionStorage.getItem("signed-in") === null;
+
 /// Works over plain HTTP too, where `crypto.randomUUID` does not.
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function keepFresh() {
-  if (!document.hidden) await refresh().catch(complain);
+  if (!document.hidden && byId("sign-in").hidden) await refresh().catch(complain);
   setTimeout(keepFresh, 2000);
 }
 

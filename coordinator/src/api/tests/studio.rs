@@ -21,8 +21,9 @@ use shared::protocol::{
 use shared::story::{Camera, Scene, Story};
 use tempfile::TempDir;
 
+use crate::access::AccessSettings;
 use crate::api::{Options, router};
-use crate::{Running, start};
+use crate::{CoordinatorSettings, Running, start};
 
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +34,8 @@ pub(super) struct Studio {
     pub(super) worker: WorkerRef,
     broker: SharedBroker,
     inbox: Box<dyn Subscription>,
-    _folder: TempDir,
+    settings: CoordinatorSettings,
+    folder: TempDir,
 }
 
 /// A run that was granted and goes on.
@@ -46,6 +48,11 @@ pub(super) struct Run {
 
 impl Studio {
     pub(super) async fn open() -> Self {
+        Self::open_asking(AccessSettings::default()).await
+    }
+
+    /// One that asks for tokens.
+    pub(super) async fn open_asking(access: AccessSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = ArtifactStore::open_folder(&folder.path().join("artifacts")).unwrap();
         let settings = json!({
@@ -59,7 +66,8 @@ impl Studio {
             "profiles": {"story": "p", "keyframe": "p", "scene": "p", "assembly": "p"},
             "retention": {"film_days": 0, "file_hours": 24},
         });
-        let settings = serde_json::from_value(settings).unwrap();
+        let settings: CoordinatorSettings = serde_json::from_value(settings).unwrap();
+        let settings = settings.asking(access);
         let broker: SharedBroker = std::sync::Arc::new(EmbeddedBroker::new());
         let worker = WorkerRef {
             worker: "studio-3".parse().unwrap(),
@@ -69,7 +77,7 @@ impl Studio {
             .subscribe(&Queue::Inbox(worker.clone()), ReadOptions::default())
             .await
             .unwrap();
-        let running = start(settings, broker.clone(), artifacts.clone())
+        let running = start(settings.clone(), broker.clone(), artifacts.clone())
             .await
             .unwrap();
         Self {
@@ -78,7 +86,8 @@ impl Studio {
             worker,
             broker,
             inbox,
-            _folder: folder,
+            settings,
+            folder,
         }
     }
 
@@ -86,8 +95,21 @@ impl Studio {
     pub(super) fn api(&self) -> Router {
         router(
             self.running.coordinator.clone(),
-            Options::for_address(self.running.address),
+            Options::new(self.running.address, &self.settings),
         )
+    }
+
+    /// Every file in the folder of artifacts, by its path in it.
+    pub(super) fn files(&self) -> Vec<String> {
+        let folder = self.folder.path().join("artifacts");
+        let inner = |folder: std::fs::DirEntry| std::fs::read_dir(folder.path()).unwrap();
+        let files = std::fs::read_dir(&folder).unwrap();
+        let files = files.flat_map(|entry| inner(entry.unwrap()));
+        let path = |file: std::io::Result<std::fs::DirEntry>| {
+            let path = file.unwrap().path();
+            path.strip_prefix(&folder).unwrap().display().to_string()
+        };
+        files.map(path).collect()
     }
 
     pub(super) async fn close_broker(&self) {

@@ -193,6 +193,20 @@ fn product(kind: JobKind, number: u32, scenes: u32) -> Product {
 }
 
 #[test]
+fn a_film_wants_what_is_not_done_yet_planned_or_not() {
+    let accepted = Production::of(3);
+    assert_eq!(wants(&accepted.film, &accepted.jobs), JobKind::ALL);
+    let written = accepted.written();
+    let left = [JobKind::Keyframe, JobKind::Scene, JobKind::Assembly];
+    assert_eq!(wants(&written.film, &written.jobs), left);
+    let story = Production::asked(FilmRequest {
+        until: Until::Story,
+        ..FilmRequest::default()
+    });
+    assert_eq!(wants(&story.film, &story.jobs), [JobKind::Story]);
+}
+
+#[test]
 fn a_film_fans_out_from_its_story_and_in_to_its_assembly_and_nothing_starts_early() {
     for length in LENGTHS {
         let mut film = Production::of(length);

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 mod cold_build;
+mod compose_test;
 mod conformance;
 mod platform;
 mod pypi;
@@ -29,6 +30,8 @@ Usage: cargo xtask TASK
                           `cargo xtask gpu-check --help` lists ARGS
   gate-race [ARGS]        worker processes race for one simulated card and are killed meanwhile: with the gate, and with
                           a naive one; `cargo xtask gate-race --help` lists ARGS
+  compose-test            docker-compose.yml on this machine's Docker engine: builds the image, makes films, kills each service
+                          meanwhile, and takes everything down
   conformance llm [KIND URL MODEL [KEY-FILE]]
                           hold the story worker against a real language model server: llama.cpp's, as in the tests, or
                           your own of the KIND openai, ollama or gemini
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Some("bench") => bench(rest),
         Some("gpu-check") => gpu_check(rest),
         Some("gate-race") => gate_race(rest),
+        Some("compose-test") => compose_test::compose_test(),
         Some("conformance") => conformance::conformance(&rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {

@@ -37,6 +37,13 @@ pub(crate) const PIKA: Program = Program {
     is_there: || runs(python(), &["-c", "import pika"]),
 };
 
+/// Makes a small Debian out of its packages.
+pub(crate) const DEBOOTSTRAP: Program = Program {
+    package: "debootstrap",
+    elsewhere: "debootstrap, or a Docker engine that can pull images",
+    is_there: || runs("debootstrap", &["--version"]),
+};
+
 /// Python with what makes folders of its packages.
 pub(crate) const PYTHON: Program = Program {
     package: "python3-venv",
@@ -96,18 +103,12 @@ pub(crate) fn need(programs: &[Program]) -> Outcome {
 fn install(packages: &[&str]) -> Outcome {
     let list = packages.join(" ");
     println!("Installing with apt: {list}");
-    let mut script = if is_root() {
-        Command::new("sh")
-    } else if runs("sudo", &["--version"]) {
-        println!("(sudo may ask for your password)");
-        let mut sudo = Command::new("sudo");
-        sudo.arg("sh");
-        sudo
-    } else {
+    if !is_root() && !runs("sudo", &["--version"]) {
         let message =
             format!("neither root nor sudo: have an administrator run `apt-get install {list}`");
         return Err(Failure::Said(message));
-    };
+    }
+    let mut script = as_root("sh");
     script
         .args(["-c", include_str!("apt-install.sh"), "apt-install"])
         .args(packages);
@@ -118,6 +119,17 @@ fn install(packages: &[&str]) -> Outcome {
         ))),
         Err(error) => Err(Failure::Said(format!("cannot run apt-get: {error}"))),
     }
+}
+
+/// A call of a program as root, by sudo if we are not.
+pub(crate) fn as_root(program: &str) -> Command {
+    if is_root() {
+        return Command::new(program);
+    }
+    println!("(sudo may ask for your password)");
+    let mut sudo = Command::new("sudo");
+    sudo.arg(program);
+    sudo
 }
 
 fn is_root() -> bool {

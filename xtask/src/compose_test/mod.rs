@@ -1,0 +1,91 @@
+//! The compose file and the image that we ship, on a real Docker engine.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{Failure, Outcome, cargo, run};
+
+mod base_images;
+mod engine;
+
+use self::base_images::BaseImages;
+use self::engine::{build, size};
+
+/// The image with the programs, and the stage below it.
+const IMAGE: &str = "callsheet-test/callsheet";
+const BASE: &str = "callsheet-test/base";
+/// What it may add to Debian and ffmpeg.
+const ADDED_MAX_MIB: f64 = 60.0;
+/// Where the image takes a program from that was built outside.
+const PROGRAM: &str = "target/image/callsheet";
+
+/// Makes the images and runs the test; says aloud where it cannot.
+pub(crate) fn compose_test() -> Outcome {
+    let Some(compose) = engine::compose() else {
+        println!(
+            "NOT tested: the image and docker-compose.yml, as no Docker engine with Compose answers here (`docker info`)"
+        );
+        return Ok(());
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::set_current_dir(root).map_err(|error| Failure::Said(error.to_string()))?;
+    // What is shipped is what is tested.
+    run(&mut cargo(
+        "build --release --locked --package callsheet --features programs",
+    ))?;
+    run(&mut cargo("build --workspace --exclude xtask --bins"))?;
+    lay_out()?;
+    let bases = BaseImages::get()?;
+    let from = format!("BASE_IMAGE={}", bases.debian);
+    build(&["--tag", BASE, "--target", "base", "--build-arg", &from, "."])?;
+    build(&[
+        "--tag",
+        IMAGE,
+        "--target",
+        "prebuilt",
+        "--build-arg",
+        &from,
+        ".",
+    ])?;
+    let added = (size(IMAGE)? - size(BASE)?) / 1024.0 / 1024.0;
+    println!("the image adds {added:.1} MiB to Debian and ffmpeg, of at most {ADDED_MAX_MIB} MiB");
+    if added > ADDED_MAX_MIB {
+        return Err(Failure::Said("the image has become too large".to_owned()));
+    }
+    let mut test = std::process::Command::new("target/debug/compose-test");
+    run(test
+        .args(["--image", IMAGE, "--rabbitmq", &bases.rabbitmq])
+        .args(["--compose", compose]))
+}
+
+/// Puts the program where the image takes it from.
+fn lay_out() -> Outcome {
+    let put = || -> std::io::Result<()> {
+        fs::create_dir_all("target/image")?;
+        fs::copy("target/release/callsheet", PROGRAM).map(drop)
+    };
+    put().map_err(|error| Failure::Said(format!("{PROGRAM}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    const MANIFEST: &str = include_str!("../../../Cargo.toml");
+    const CONTEXT: &str = include_str!("../../../.dockerignore");
+
+    #[test]
+    fn all_packages_go_into_the_image_that_is_built_from_source() {
+        let members = MANIFEST
+            .lines()
+            .find_map(|line| line.strip_prefix("members = [")?.strip_suffix(']'))
+            .expect("members stand in one line");
+        for member in members.split(", ") {
+            let folder = member
+                .trim_matches('"')
+                .split('/')
+                .next()
+                .unwrap_or_default();
+            let line = format!("!{folder}");
+            assert!(CONTEXT.lines().any(|it| it == line), "{member}");
+        }
+    }
+}

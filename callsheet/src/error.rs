@@ -61,6 +61,9 @@ pub(crate) enum CommandError {
     /// Workflows that no server could run.
     #[error("no server could run {}; what is missing stands above", .0.join(", "))]
     RunsNowhere(Vec<String>),
+    /// Workflows that no worker takes.
+    #[error("no worker takes jobs for {} now; why stands above", .0.join(", "))]
+    NobodyTakes(Vec<String>),
     /// Something on this machine is not as it should be.
     #[error("{bad} of {all} are not as they should be; what to do stands with each")]
     Unwell {
@@ -131,6 +134,7 @@ impl CommandError {
             | Self::Look(_)
             | Self::BrokenWorkflows(_)
             | Self::RunsNowhere(_)
+            | Self::NobodyTakes(_)
             | Self::Unwell { .. }
             | Self::FilmFailed { .. }
             | Self::FilmCancelled(_) => FAILED,

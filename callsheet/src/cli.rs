@@ -248,6 +248,7 @@ mod tests {
         for argument in told.get_arguments().filter(|arg| arg.get_id() != "help") {
             let value = match argument.get_id().as_str() {
                 "size" => "2x2",
+                "quality" => "draft",
                 _ => "1",
             };
             let flag = argument.get_long().map(|name| format!("--{name}={value}"));
@@ -258,6 +259,6 @@ mod tests {
             assert_eq!(error.kind(), kind, "{word}: {error}");
             tried += 1;
         }
-        assert_eq!(tried, 12, "all that can be told");
+        assert_eq!(tried, 13, "all that can be told");
     }
 }

@@ -69,6 +69,9 @@ pub(crate) enum CommandError {
     /// A program that was asked is not ready.
     #[error(transparent)]
     Unready(#[from] Unready),
+    /// Workflows that no worker takes.
+    #[error("no worker takes jobs for {} now; why stands above", .0.join(", "))]
+    NobodyTakes(Vec<String>),
     /// Something on this machine is not as it should be.
     #[error("{bad} of {all} are not as they should be; what to do stands with each")]
     Unwell {
@@ -141,6 +144,7 @@ impl CommandError {
             | Self::BrokenWorkflows(_)
             | Self::RunsNowhere(_)
             | Self::Unready(_)
+            | Self::NobodyTakes(_)
             | Self::Unwell { .. }
             | Self::FilmFailed { .. }
             | Self::FilmCancelled(_) => FAILED,

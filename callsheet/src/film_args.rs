@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use shared::film::{FilmRequest, Mistake, Profiles, Size, Until};
+use shared::film::{FilmRequest, Mistake, Profiles, Quality, Size, Until};
 use shared::ids::ProfileName;
 
 /// What the film is to be. `film` and `submit` share these.
@@ -32,6 +32,10 @@ pub(crate) struct FilmArgs {
     /// Frames per second, 1 to 60 [default: 24]
     #[arg(long, value_name = "F")]
     pub(crate) fps: Option<u32>,
+
+    /// How well keyframes and clips are made, where their profile knows a difference [default: final]
+    #[arg(long, value_name = "QUALITY")]
+    pub(crate) quality: Option<Quality>,
 
     /// The same seed and premise give the same film with the built-in backends [default: drawn]
     #[arg(long, value_name = "N")]
@@ -107,6 +111,7 @@ impl FilmArgs {
             size: self.size,
             fps: self.fps,
             seed: self.seed,
+            quality: self.quality.unwrap_or_default(),
             profiles: Profiles {
                 story: self.story_profile.clone(),
                 keyframe: self.keyframe_profile.clone(),
@@ -158,6 +163,8 @@ mod tests {
             "640x360",
             "--fps",
             "12",
+            "--quality",
+            "draft",
             "--seed",
             "7",
             "--title",
@@ -167,7 +174,7 @@ mod tests {
             "--scene-profile",
             "wan2.2",
         ]);
-        let expected = r#"{"premise": "A \"storm\": 100%", "scenes": 3, "seconds": 2.5, "size": "640x360", "fps": 12, "seed": 7,
+        let expected = r#"{"premise": "A \"storm\": 100%", "scenes": 3, "seconds": 2.5, "size": "640x360", "fps": 12, "quality": "draft", "seed": 7,
             "title": "T", "profiles": {"story": "mistral-7b", "scene": "wan2.2"}}"#;
         assert_eq!(
             args.request().unwrap(),

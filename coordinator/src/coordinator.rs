@@ -145,7 +145,8 @@ impl Coordinator {
         let (film, jobs) = self.read_film(id).await?;
         let live = self.shared.live();
         let now = Timestamp::now();
-        let shown = jobs.iter().map(|job| enlivened(job, &live, now)).collect();
+        let shown = jobs.iter().map(|job| enlivened(job, &jobs, &live, now));
+        let shown = shown.collect();
         let view = views::film(&film, &jobs, shown);
         let wants = match view.summary.status.is_final() {
             true => Vec::new(),
@@ -186,11 +187,21 @@ impl Coordinator {
     /// `NotFound`, `Store`.
     pub async fn job(&self, id: JobId) -> Result<JobView, AskError> {
         let mut snapshot = self.shared.reader.snapshot().await?;
-        let job = Rows(&mut snapshot)
+        let mut rows = Rows(&mut snapshot);
+        let job = rows
             .job(id)
             .await?
             .ok_or_else(|| AskError::NotFound(format!("job {id}")))?;
-        Ok(enlivened(&job, &self.shared.live(), Timestamp::now()))
+        let film = match job.status() == JobStatus::Blocked {
+            true => rows.jobs_of(job.film).await?,
+            false => Vec::new(),
+        };
+        Ok(enlivened(
+            &job,
+            &film,
+            &self.shared.live(),
+            Timestamp::now(),
+        ))
     }
 
     /// Why a job is not starting.
@@ -348,15 +359,15 @@ impl Coordinator {
     }
 }
 
-/// A job with what only the living know of it.
-fn enlivened(job: &Job, live: &Live, now: Timestamp) -> JobView {
+/// A job with what only the living know of it; `film` are the jobs of its film, for one that is blocked.
+fn enlivened(job: &Job, film: &[Job], live: &Live, now: Timestamp) -> JobView {
     let mut view = views::job(job);
     match job.status() {
         JobStatus::Running => view.progress = live.progress.get(&job.id).cloned(),
         JobStatus::Queued => {
             view.waiting = Some(live.fleet.why_waiting(job.kind, &job.profile, now));
         }
-        JobStatus::Blocked => view.waiting = Some(plan::waits_for(job.kind).to_owned()),
+        JobStatus::Blocked => view.waiting = Some(plan::waits_for(film, job).to_owned()),
         JobStatus::Retryable => {
             view.waiting = view
                 .retry_at

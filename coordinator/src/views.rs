@@ -190,6 +190,7 @@ pub(crate) fn manifest(film: &Film, jobs: &[Job]) -> Option<Manifest> {
         seed: film.seed,
         size: film.request.frame_size(),
         fps: film.request.frame_rate(),
+        quality: film.request.quality,
         seconds: running_time(jobs)?,
         created_at: film.created_at,
         completed_at: jobs.iter().filter_map(|job| job.finished_at).max()?,

@@ -1,5 +1,7 @@
 //! Films through store, engine and broker, with workers in the test's hand.
 
+#[path = "films/one_card.rs"]
+mod one_card;
 mod support;
 
 use std::sync::Arc;

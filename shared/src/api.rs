@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
 use crate::failure::Failure;
-use crate::film::{FilmRequest, Mistake, Size};
+use crate::film::{FilmRequest, Mistake, Quality, Size};
 use crate::ids::{Attempt, FilmId, JobId, ProfileName, Take, WorkerId};
 use crate::job::{JobKind, JobStatus};
 use crate::protocol::WorkerState;
@@ -362,6 +362,9 @@ pub struct Manifest {
     pub size: Size,
     /// Frames per second.
     pub fps: u32,
+    /// How well it was to be made; `final` if absent.
+    #[serde(default, skip_serializing_if = "Quality::is_final")]
+    pub quality: Quality,
     /// Running time in seconds.
     pub seconds: f64,
     /// When it was accepted.

@@ -57,6 +57,9 @@ pub struct FilmRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
     pub seed: Option<u64>,
+    /// How well keyframes and clips are made, where a profile can tell the difference; `final` if absent.
+    #[serde(skip_serializing_if = "Quality::is_final")]
+    pub quality: Quality,
     /// Profiles to use; those of the coordinator's settings if absent.
     #[serde(skip_serializing_if = "Profiles::is_empty")]
     pub profiles: Profiles,
@@ -79,6 +82,34 @@ pub enum Until {
 impl Until {
     const fn is_film(&self) -> bool {
         matches!(self, Self::Film)
+    }
+}
+
+/// How well something is made. Built-in backends make no difference.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// To look at: fewer steps, less time.
+    Draft,
+    /// For the film.
+    #[default]
+    Final,
+}
+
+impl Quality {
+    /// Its name in requests, messages and manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Final => "final",
+        }
+    }
+
+    /// Whether it is the usual one.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Final)
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
-use crate::film::Size;
+use crate::film::{Quality, Size};
 use crate::script::Script;
 use crate::story::{Scene, Story};
 
@@ -172,6 +172,9 @@ pub struct KeyframePayload {
     pub scenes: u32,
     /// Size of the image in pixels.
     pub size: Size,
+    /// How well it is to be made.
+    #[serde(default, skip_serializing_if = "Quality::is_final")]
+    pub quality: Quality,
     /// Seed of this take.
     pub seed: u64,
 }
@@ -189,6 +192,9 @@ pub struct ScenePayload {
     pub fps: u32,
     /// Number of frames.
     pub frames: u32,
+    /// How well it is to be made.
+    #[serde(default, skip_serializing_if = "Quality::is_final")]
+    pub quality: Quality,
     /// Seed of this take.
     pub seed: u64,
 }

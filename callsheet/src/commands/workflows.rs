@@ -1,5 +1,6 @@
 //! `callsheet workflows list`, `check` and `export`
 
+mod at_workers;
 pub(crate) mod check;
 mod export;
 mod list;

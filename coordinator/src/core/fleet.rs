@@ -1,6 +1,6 @@
 //! What is known of the workers, and what waits for whom. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::api::WorkerExplanation;
@@ -76,6 +76,41 @@ impl Fleet {
             .values()
             .filter(move |member| member.is_there(now))
             .filter(offers)
+    }
+
+    /// Whether each card that clips are made on with that profile is one that keyframes are made on with that other one: the models
+    /// of both would put each other out. Work that needs no card puts out nothing.
+    pub fn shares_cards(
+        &self,
+        keyframe: &ProfileName,
+        scene: &ProfileName,
+        now: Timestamp,
+    ) -> bool {
+        let clips = self.cards(JobKind::Scene, scene, now);
+        !clips.is_empty() && clips.is_subset(&self.cards(JobKind::Keyframe, keyframe, now))
+    }
+
+    /// The cards of the workers that are there and offer such work for a card, each by its host and UUID.
+    fn cards(
+        &self,
+        kind: JobKind,
+        profile: &ProfileName,
+        now: Timestamp,
+    ) -> BTreeSet<(&str, &str)> {
+        let needs_card = |member: &&Member| {
+            let mut offers = member.state.profiles.iter();
+            let offer = offers.find(|offer| offer.kind == kind && offer.name == *profile);
+            offer.is_some_and(|offer| offer.needs.device.is_some())
+        };
+        self.members
+            .values()
+            .filter(|member| member.is_there(now))
+            .filter(needs_card)
+            .flat_map(|member| {
+                let devices = member.state.devices.iter();
+                devices.map(|device| (member.state.host.as_str(), device.uuid.as_str()))
+            })
+            .collect()
     }
 
     /// Why a queued job has not started, in one line, as far as the workers have said.
@@ -223,7 +258,7 @@ fn asked(state: &WorkerState) -> String {
 mod tests {
     use shared::byte_size::ByteSize;
     use shared::ids::{BootId, JobId};
-    use shared::profile::{Profile, ResourceRequest};
+    use shared::profile::{DeviceMemory, Profile, ResourceRequest};
     use shared::protocol::{AskedToLeave, Device, Waiting};
 
     use super::*;
@@ -344,17 +379,10 @@ mod tests {
             ago: Duration::from_secs(3),
         };
         let card = Device {
-            uuid: "GPU-1".to_owned(),
-            name: "Card".to_owned(),
-            total: ByteSize::gib(24),
             free: ByteSize::gib(13),
             used: ByteSize::gib(10),
-            promised: ByteSize::ZERO,
-            age: Duration::ZERO,
-            holders: Vec::new(),
-            trouble: None,
-            queue: Vec::new(),
             asked: vec![asked],
+            ..card("GPU-1")
         };
         let mut fleet = Fleet::default();
         let gone = Timestamp::from_millis(70_000);
@@ -391,6 +419,76 @@ mod tests {
         assert_eq!(told[1].reason, reason);
         assert_eq!(told[2].reason, "is about to take it");
         assert!(told[3].reason.contains("30 s ago"), "{}", told[3].reason);
+    }
+
+    fn card(uuid: &str) -> Device {
+        Device {
+            uuid: uuid.to_owned(),
+            name: "Card".to_owned(),
+            total: ByteSize::gib(24),
+            free: ByteSize::gib(24),
+            used: ByteSize::ZERO,
+            promised: ByteSize::ZERO,
+            age: Duration::ZERO,
+            holders: Vec::new(),
+            trouble: None,
+            queue: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn keyframes_and_clips_share_cards_where_no_card_is_left_for_clips_alone() {
+        let offer = |name: &str, kind, needs_card: bool| Profile {
+            name: name.parse().unwrap(),
+            kind,
+            backend: "comfyui".to_owned(),
+            needs: ResourceRequest {
+                device: needs_card.then_some(DeviceMemory {
+                    load: ByteSize::gib(8),
+                    peak: ByteSize::gib(9),
+                    spike: ByteSize::gib(10),
+                }),
+                ..ResourceRequest::default()
+            },
+        };
+        let sdxl = || offer("sdxl", JobKind::Keyframe, true);
+        let drawn = || offer("drawn", JobKind::Keyframe, false);
+        let wan = || offer("wan", JobKind::Scene, true);
+        let worker = |name: &str, uuid: &str, profiles: Vec<Profile>| WorkerState {
+            profiles,
+            devices: vec![card(uuid)],
+            ..state(name, "any")
+        };
+        let shares = |keyframe: &str, workers: Vec<WorkerState>, at: Timestamp| {
+            let mut fleet = Fleet::default();
+            for worker in workers {
+                fleet.heard(worker, NOW);
+            }
+            fleet.shares_cards(&keyframe.parse().unwrap(), &"wan".parse().unwrap(), at)
+        };
+        let both = || worker("a", "1", vec![sdxl(), drawn(), wan()]);
+        assert!(shares("sdxl", vec![both()], NOW));
+        // Two workers of one card.
+        let apart = |uuid: &str| {
+            vec![
+                worker("a", "1", vec![sdxl()]),
+                worker("b", uuid, vec![wan()]),
+            ]
+        };
+        assert!(shares("sdxl", apart("1"), NOW));
+        assert!(!shares("sdxl", apart("2"), NOW));
+        // A card that makes clips alone can begin with the first of them.
+        assert!(!shares(
+            "sdxl",
+            vec![both(), worker("b", "2", vec![wan()])],
+            NOW
+        ));
+        // Drawing needs no card, and those who are gone make nothing.
+        assert!(!shares("drawn", vec![both()], NOW));
+        assert!(!shares("sdxl", vec![], NOW));
+        let later = NOW.plus(SILENCE).plus(Duration::from_millis(1));
+        assert!(!shares("sdxl", vec![both()], later));
     }
 
     #[test]

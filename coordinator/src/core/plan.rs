@@ -123,8 +123,17 @@ fn new_job(
     )
 }
 
+/// In which order the scenes of a film are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// A clip as soon as its keyframe is there.
+    Streaming,
+    /// All keyframes before the first clip: both need the same card, and each change from one to the other costs a model's load.
+    KeyframesFirst,
+}
+
 /// Which blocked jobs of a film have all they wait for.
-pub fn unblocked(jobs: &[Job]) -> Vec<JobId> {
+pub fn unblocked(jobs: &[Job], order: Order) -> Vec<JobId> {
     let done = |kind: JobKind, scene: Option<u32>| {
         jobs.iter()
             .any(|job| job.kind == kind && job.scene == scene && job.completion().is_some())
@@ -138,16 +147,30 @@ pub fn unblocked(jobs: &[Job]) -> Vec<JobId> {
     let is_free = |job: &&Job| match job.kind {
         JobKind::Story => true,
         JobKind::Keyframe => done(JobKind::Story, None),
-        JobKind::Scene => done(JobKind::Keyframe, job.scene),
+        JobKind::Scene => done(JobKind::Keyframe, job.scene) && !waits_for_others(jobs, job, order),
         JobKind::Assembly => all_clips(),
     };
     let blocked = jobs.iter().filter(|job| job.status() == JobStatus::Blocked);
     blocked.filter(is_free).map(|job| job.id).collect()
 }
 
-/// What a blocked job of that kind waits for.
-pub const fn waits_for(kind: JobKind) -> &'static str {
-    match kind {
+/// Whether a clip whose own keyframe is there waits for those of other scenes. One that has failed for good holds up nothing.
+fn waits_for_others(jobs: &[Job], job: &Job, order: Order) -> bool {
+    let is_to_come = |other: &Job| {
+        other.kind == JobKind::Keyframe && other.scene != job.scene && !other.status().is_final()
+    };
+    match order {
+        Order::Streaming => false,
+        Order::KeyframesFirst => jobs.iter().any(is_to_come),
+    }
+}
+
+/// What a blocked job waits for, told with the other jobs of its film where these are known.
+pub fn waits_for(jobs: &[Job], job: &Job) -> &'static str {
+    match job.kind {
+        JobKind::Scene if completed(jobs, JobKind::Keyframe, job.scene).is_some() => {
+            "waits for the other keyframes of its film, which need the same card"
+        }
         JobKind::Story => "waits for nothing",
         JobKind::Keyframe => "waits for the story",
         JobKind::Scene => "waits for its keyframe",
@@ -195,6 +218,7 @@ pub fn payload(film: &Film, jobs: &[Job], job: &Job) -> Option<Payload> {
             scene: scene()?,
             scenes: u32::try_from(story.scenes.len()).ok()?,
             size,
+            quality: request.quality,
             seed: seed(film, job, job.take),
         }),
         JobKind::Scene => {
@@ -204,6 +228,7 @@ pub fn payload(film: &Film, jobs: &[Job], job: &Job) -> Option<Payload> {
                 size,
                 fps,
                 frames: frames(&scene, fps),
+                quality: request.quality,
                 seed: seed(film, job, job.take),
                 scene,
             })

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{After, Engine};
 use crate::core::decide::{Decision, Effect, Event, decide};
 use crate::core::job::Job;
-use crate::core::plan::{self, Film};
+use crate::core::plan::{self, Film, Order};
 use crate::effects;
 use crate::outbox::{Outgoing, Purpose};
 use crate::store::{Dispatch, DispatchMark, Rows, StoreError};
@@ -41,8 +41,8 @@ impl Engine {
                     after.effects.extend(effects);
                     if before.completion().is_none() && job.completion().is_some() {
                         todo.extend(self.follow(rows, &job, after).await?);
-                    } else if job.status().is_final() && !before.status().is_final() {
-                        self.tell_end(rows, &job, after).await?;
+                    } else if job.status() == JobStatus::Failed && !before.status().is_final() {
+                        todo.extend(self.unblock(rows, job.film, after).await?);
                     }
                 }
             }
@@ -113,10 +113,25 @@ impl Engine {
                 },
             );
         }
-        let jobs = rows.jobs_of(done.film).await?;
-        let free = plan::unblocked(&jobs);
+        self.unblock(rows, done.film, after).await
+    }
+
+    /// A job of that film has come to its end: what waits for nothing any more. If there is nothing of the kind, the film may have
+    /// ended. A cancelled one is told by whoever cancels its jobs.
+    async fn unblock(
+        &self,
+        rows: &mut Rows<'_>,
+        film: FilmId,
+        after: &mut After,
+    ) -> Result<Vec<(Job, Event)>, StoreError> {
+        let order = match self.film(rows, film, after).await? {
+            Some(film) => self.order(&film),
+            None => Order::Streaming,
+        };
+        let jobs = rows.jobs_of(film).await?;
+        let free = plan::unblocked(&jobs, order);
         if free.is_empty() {
-            tell_end_of(done.film, &jobs, after);
+            tell_end_of(film, &jobs, after);
         }
         Ok(jobs
             .into_iter()
@@ -125,19 +140,14 @@ impl Engine {
             .collect())
     }
 
-    async fn tell_end(
-        &self,
-        rows: &mut Rows<'_>,
-        job: &Job,
-        after: &mut After,
-    ) -> Result<(), StoreError> {
-        // A cancelled film is told once, by whoever cancels its jobs.
-        if job.status() == JobStatus::Cancelled {
-            return Ok(());
+    /// In which order a film is made, by what the workers have said.
+    fn order(&self, film: &Film) -> Order {
+        let (keyframe, scene) = (&film.profiles.keyframe, &film.profiles.scene);
+        let live = self.shared.live();
+        match live.fleet.shares_cards(keyframe, scene, Timestamp::now()) {
+            true => Order::KeyframesFirst,
+            false => Order::Streaming,
         }
-        let jobs = rows.jobs_of(job.film).await?;
-        tell_end_of(job.film, &jobs, after);
-        Ok(())
     }
 
     /// Makes the messages for all attempts that were queued in this transaction, each film read once.

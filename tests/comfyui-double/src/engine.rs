@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -21,6 +21,14 @@ enum Ended {
     Failed(Value),
     /// As above, with the status of the job before.
     Lied(Value),
+}
+
+/// Milliseconds since 1970, as messages carry them.
+fn timestamp() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Runs what comes, for ever.
@@ -63,15 +71,20 @@ async fn execute(life: &Arc<Life>, prompt: Prompt) {
     if fate == Fate::KillsExecutor {
         pending::<()>().await;
     }
-    let mut messages = vec![json!(["execution_start", {"prompt_id": prompt.id, "timestamp": 0}])];
-    life.tell(&prompt, "execution_start", json!({"timestamp": 0}));
+    let mut messages =
+        vec![json!(["execution_start", {"prompt_id": prompt.id, "timestamp": timestamp()}])];
+    life.tell(
+        &prompt,
+        "execution_start",
+        json!({"timestamp": timestamp()}),
+    );
     let nodes = graph::order(&prompt.graph, &prompt.outputs);
     let cached: Vec<String> = {
         let now = lock(&life.now);
         let known = |id: &&String| now.cache.contains_key(&graph::signature(&prompt.graph, id));
         nodes.iter().filter(known).cloned().collect()
     };
-    let told = json!({"nodes": cached, "prompt_id": prompt.id, "timestamp": 0});
+    let told = json!({"nodes": cached, "prompt_id": prompt.id, "timestamp": timestamp()});
     messages.push(json!(["execution_cached", told]));
     life.tell(&prompt, "execution_cached", told);
     let mut outputs = Map::new();
@@ -80,10 +93,10 @@ async fn execute(life: &Arc<Life>, prompt: Prompt) {
         outputs = instead.as_object().cloned().unwrap_or_default();
     }
     let (kind, data, success) = match ended {
-        Ended::Well => ("execution_success", json!({"timestamp": 0}), true),
+        Ended::Well => ("execution_success", json!({"timestamp": timestamp()}), true),
         Ended::Interrupted(node) => {
             let class = graph::class(&prompt.graph[&node]);
-            let data = json!({"node_id": node, "node_type": class, "executed": [], "timestamp": 0});
+            let data = json!({"node_id": node, "node_type": class, "executed": [], "timestamp": timestamp()});
             ("execution_interrupted", data, false)
         }
         Ended::Failed(data) => ("execution_error", data, false),
@@ -107,6 +120,9 @@ async fn execute(life: &Arc<Life>, prompt: Prompt) {
             "meta": {},
         });
         now.history.insert(prompt.id.clone(), entry);
+        // Of two with one id the last one is kept.
+        now.ended.retain(|id| *id != prompt.id);
+        now.ended.push(prompt.id.clone());
         now.running = None;
         now.last_success = success;
         now.interrupted.remove(&prompt.id);
@@ -207,6 +223,7 @@ async fn perform(
         lock(&life.shared.disk).rendered.push(Rendered {
             prompt: prompt.id.clone(),
             extra_data: Value::Object(prompt.extra.clone()),
+            graph: Value::Object(prompt.graph.clone()),
             files,
         });
     }
@@ -241,7 +258,7 @@ async fn wait(life: &Life, prompt: &str, time: Duration) -> bool {
 fn failure(id: &str, class: &str, exception: &str, message: &str) -> Value {
     json!({
         "node_id": id, "node_type": class, "executed": [], "exception_type": exception, "exception_message": message,
-        "traceback": ["…"], "current_inputs": {"positive": ["tensor([0.1234, 5.6789]) ".repeat(2_600)]}, "current_outputs": [], "timestamp": 0,
+        "traceback": ["…"], "current_inputs": {"positive": ["tensor([0.1234, 5.6789]) ".repeat(2_600)]}, "current_outputs": [], "timestamp": timestamp(),
     })
 }
 

@@ -87,6 +87,32 @@ const CLASSES: [(&str, &[&str]); 22] = [
     ("VAEDecode", &["samples", "vae"]),
 ];
 
+/// The types of what each sort of node gives; those that are not here end a graph.
+const GIVES: [(&str, &[&str]); 19] = [
+    ("EmptyImage", &["IMAGE"]),
+    ("RepeatImageBatch", &["IMAGE"]),
+    ("ImageScale", &["IMAGE"]),
+    ("ImageBatch", &["IMAGE"]),
+    ("ImageBlend", &["IMAGE"]),
+    ("LoadImage", &["IMAGE", "MASK"]),
+    ("CreateVideo", &["VIDEO"]),
+    ("UNETLoader", &["MODEL"]),
+    ("CLIPLoader", &["CLIP"]),
+    ("VAELoader", &["VAE"]),
+    ("CLIPVisionLoader", &["CLIP_VISION"]),
+    ("CLIPVisionEncode", &["CLIP_VISION_OUTPUT"]),
+    ("CLIPTextEncode", &["CONDITIONING"]),
+    (
+        "WanImageToVideo",
+        &["CONDITIONING", "CONDITIONING", "LATENT"],
+    ),
+    ("Wan22ImageToVideoLatent", &["LATENT"]),
+    ("ModelSamplingSD3", &["MODEL"]),
+    ("KSampler", &["LATENT"]),
+    ("KSamplerAdvanced", &["LATENT"]),
+    ("VAEDecode", &["IMAGE"]),
+];
+
 /// Nodes that end a graph.
 const OUTPUTS: [&str; 5] = [
     "SaveImage",
@@ -182,8 +208,11 @@ pub(crate) fn info(class: &str, behaviour: &Behaviour) -> Option<Value> {
         ((*input).to_owned(), kind)
     });
     let required: Map<String, Value> = required.collect();
+    let gives = GIVES.iter().find(|(name, _)| *name == class);
+    let gives = gives.map(|(_, types)| *types).unwrap_or_default();
     Some(json!({
         "input": {"required": required},
+        "output": gives,
         "output_node": is_output(class),
         "name": class,
     }))

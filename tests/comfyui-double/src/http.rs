@@ -88,8 +88,16 @@ async fn remaining(State(life): Shared) -> Json<Value> {
 }
 
 async fn submit(State(life): Shared, body: Bytes) -> Response {
+    let answer = take(&life, &body);
+    if answer.status() == StatusCode::BAD_REQUEST {
+        lock(&life.shared.disk).refused += 1;
+    }
+    answer
+}
+
+fn take(life: &Life, body: &Bytes) -> Response {
     let flavour = life.shared.flavour;
-    let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(&body) else {
+    let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(body) else {
         return trouble();
     };
     let refuse = |kind: &str, message: &str, details: &str| {
@@ -195,8 +203,18 @@ async fn change_queue(State(life): Shared, body: Bytes) -> Response {
     ().into_response()
 }
 
-async fn all_history(State(life): Shared) -> Json<Value> {
-    Json(Value::Object(lock(&life.now).history.clone()))
+/// The oldest first; of `max_items` the newest, unless `offset` says from where.
+async fn all_history(
+    State(life): Shared,
+    Query(query): Query<HashMap<String, String>>,
+) -> Json<Value> {
+    let number = |key: &str| query.get(key).and_then(|text| text.parse::<usize>().ok());
+    let now = lock(&life.now);
+    let most = number("max_items").unwrap_or(usize::MAX);
+    let from = number("offset").unwrap_or_else(|| now.ended.len().saturating_sub(most));
+    let chosen = now.ended.iter().skip(from).take(most);
+    let entries = chosen.filter_map(|id| Some((id.clone(), now.history.get(id)?.clone())));
+    Json(Value::Object(entries.collect()))
 }
 
 async fn history(State(life): Shared, Path(id): Path<String>) -> Json<Value> {

@@ -44,6 +44,8 @@ pub struct Rendered {
     pub prompt: String,
     /// What came with it.
     pub extra_data: Value,
+    /// Its graph.
+    pub graph: Value,
     /// The files that it saved.
     pub files: Vec<String>,
 }
@@ -76,6 +78,8 @@ pub(crate) struct Disk {
     pub(crate) rendered: Vec<Rendered>,
     /// Ids of prompts that were taken, in order.
     pub(crate) taken: Vec<String>,
+    /// How many were not.
+    pub(crate) refused: u32,
     pub(crate) interrupts: u32,
     pub(crate) frees: u32,
 }
@@ -95,6 +99,8 @@ pub(crate) struct Now {
     pub(crate) pending: Vec<Prompt>,
     pub(crate) running: Option<Running>,
     pub(crate) history: Map<String, Value>,
+    /// The ids in the history, the oldest first.
+    pub(crate) ended: Vec<String>,
     pub(crate) interrupted: HashSet<String>,
     pub(crate) cache: HashMap<String, Value>,
     pub(crate) sockets: HashMap<String, mpsc::UnboundedSender<String>>,
@@ -202,6 +208,11 @@ impl Double {
     /// The ids of the prompts that it has taken, in order, in all its lives.
     pub fn taken(&self) -> Vec<String> {
         lock(&self.shared.disk).taken.clone()
+    }
+
+    /// How many prompts it has turned down, in all its lives.
+    pub fn refused(&self) -> u32 {
+        lock(&self.shared.disk).refused
     }
 
     /// How often it was asked to interrupt or cancel something.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shared::artifact::Artifact;
 use shared::artifacts::ArtifactStore;
-use shared::film::Size;
+use shared::film::{Quality, Size};
 use shared::ids::{Attempt, FilmId, JobId, Take};
 use shared::story::{Camera, Scene};
 use tempfile::TempDir;
@@ -47,6 +47,7 @@ fn words(title: &str, action: &str, size: Size, seed: u64) -> KeyframePayload {
         scene: scene(title, action, Camera::PushIn),
         scenes: 6,
         size,
+        quality: Quality::Final,
         seed,
     }
 }
@@ -135,6 +136,7 @@ fn take_of(keyframe: &Artifact, camera: Camera, frames: u32, fps: u32) -> SceneP
         size: SMALL,
         fps,
         frames,
+        quality: Quality::Final,
         seed: 7,
     }
 }

@@ -124,14 +124,14 @@ impl Backend for ComfyUi {
 
     async fn prepare(&self) -> Result<(), NotReady> {
         let not_ready = |why: String| NotReady(format!("{}: {why}", self.who()));
-        let checked = self.programs.check().await;
-        checked.map_err(|error| NotReady(chain(&error)))?;
         self.server.check().await.map_err(not_ready)?;
         let missing = self.missing().await.map_err(not_ready)?;
-        match missing.is_empty() {
-            true => Ok(()),
-            false => Err(not_ready(missing.join("; "))),
+        if !missing.is_empty() {
+            return Err(not_ready(missing.join("; ")));
         }
+        // Last: it starts three processes, and most servers lack the models of some workflows.
+        let checked = self.programs.check().await;
+        checked.map(drop).map_err(|error| NotReady(chain(&error)))
     }
 
     async fn run(

@@ -4,12 +4,15 @@ use shared::failure::{Failure, chain};
 use shared::ids::RunId;
 use shared::job::{Outcome, Payload};
 use shared::protocol::RunAttempt;
+use shared::time::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use worker_runtime::backend::AttemptContext;
 
 use super::client::{ComfyError, Entry, Heard, OutputFile, Socket};
 use super::collect::{Uncollected, collect};
-use super::render::{Do, NotCollected, Picture, Place, Policy, Render, Seen, Submitted, Trouble};
+use super::render::{
+    Do, Found, NotCollected, Picture, Place, Policy, Render, Seen, Submitted, Trouble,
+};
 use super::server::Server;
 use super::tag::{FOLDER, Tag};
 use super::template::{Expects, Filled, Template};
@@ -42,6 +45,8 @@ pub(super) struct Driver<'a> {
     told_deaf: bool,
     /// What the server calls the keyframe, once it has it.
     start_image: Option<String>,
+    /// The submission that this run has sent, or has worked out how long it has run.
+    known: Option<u32>,
 }
 
 impl<'a> Driver<'a> {
@@ -63,6 +68,7 @@ impl<'a> Driver<'a> {
             was_ours: false,
             told_deaf: false,
             start_image: None,
+            known: None,
         }
     }
 
@@ -224,11 +230,25 @@ impl<'a> Driver<'a> {
             Ok::<_, ComfyError>(Picture::of(&queue, newest, tag))
         };
         match looked.await {
-            Ok(picture) => {
+            Ok(mut picture) => {
+                if let Place::Running(found) = &mut picture.ours {
+                    self.tell_begin(found).await;
+                }
                 self.attach(&picture, tag).await;
                 Seen::Picture(picture)
             }
             Err(error) => Seen::Away(chain(&error)),
+        }
+    }
+
+    /// Of a render that somebody else has sent, or an earlier life of this worker: how long it has run.
+    async fn tell_begin(&mut self, found: &mut Found) {
+        if self.known.replace(found.submission) == Some(found.submission) {
+            return;
+        }
+        // Where the server does not say, it counts from now on.
+        if let Ok(last_end) = self.server.client().last_end().await {
+            *found = found.clone().begun_after(last_end, Timestamp::now());
         }
     }
 
@@ -329,6 +349,7 @@ impl<'a> Driver<'a> {
         written.map_err(Ended::Failure)?;
         let sent = self.server.client().submit(&graph, tag, &id).await;
         self.server.set_resident(Some(self.attempt.profile.clone()));
+        self.known = Some(tag.submission);
         Ok(match sent {
             Ok(()) => Seen::Submitted(Submitted::Taken),
             Err(ComfyError::Refused(refusal)) => {

@@ -1,6 +1,6 @@
 //! A graph as ComfyUI runs it, and the checks that keep a sloppy one from its executor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -26,13 +26,33 @@ pub struct Output {
 }
 
 /// How long a run of a graph may take, counted from when the server begins with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// All of it.
     pub time: Duration,
-    /// From one step to the next of the same node. Silence before a node's first step (a model loads) and in nodes without
-    /// steps (a VAE decodes) is not counted.
+    /// From one step to the next of the same node.
     pub stall: Duration,
+    /// Any other silence: before a node's first step (a model loads), after its last one, and in nodes without steps (a VAE decodes).
+    pub silence: Duration,
+    /// That of single nodes, where it is another.
+    pub silence_of: BTreeMap<String, Duration>,
+}
+
+impl Limits {
+    /// That time for each of them.
+    pub const fn within(time: Duration) -> Self {
+        Self {
+            time,
+            stall: time,
+            silence: time,
+            silence_of: BTreeMap::new(),
+        }
+    }
+
+    /// Longest silence of that node beside the time between two of its steps.
+    pub fn silence_of(&self, node: &str) -> Duration {
+        self.silence_of.get(node).copied().unwrap_or(self.silence)
+    }
 }
 
 /// Why a graph is not sent: ComfyUI would drop a part of it silently, or lose its executor over it.
@@ -140,10 +160,7 @@ mod tests {
                 node: "save".to_owned(),
                 key: None,
             },
-            limits: Limits {
-                time: Duration::from_secs(1),
-                stall: Duration::from_secs(1),
-            },
+            limits: Limits::within(Duration::from_secs(1)),
         }
     }
 

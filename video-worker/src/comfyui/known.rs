@@ -9,7 +9,7 @@ use shared::profile::Profile;
 use super::graph::{Graph, Limits, Output};
 use super::template::{Expects, Filled, Template};
 use crate::content_check::Expected;
-use crate::workflows::{Library, ObjectInfo, Quality, Workflow, check};
+use crate::workflows::{Library, ObjectInfo, Workflow, check};
 
 /// A known workflow, and what the server said of its nodes last.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Template for KnownWorkflow {
     ) -> Result<Filled, String> {
         let filled = self
             .workflow
-            .fill_job(payload, start_image, Quality::Final, prefix.to_owned())
+            .fill_job(payload, start_image, prefix.to_owned())
             .map_err(|error| error.to_string())?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let filled = match &*seen {
@@ -88,6 +88,8 @@ impl Template for KnownWorkflow {
             limits: Limits {
                 time: filled.time_limit(),
                 stall: filled.limits().stall(),
+                silence: filled.limits().silence(),
+                silence_of: filled.limits().silences().collect(),
             },
         };
         Ok(Filled {
@@ -162,6 +164,7 @@ mod tests {
                 "{name}"
             );
             assert!(sent.limits.stall < sent.limits.time, "{name}");
+            assert!(sent.limits.silence < sent.limits.time, "{name}");
         }
     }
 

@@ -257,10 +257,7 @@ impl Server {
                 node: "show".to_owned(),
                 key: None,
             },
-            limits: Limits {
-                time: TRIAL_WITHIN,
-                stall: TRIAL_WITHIN,
-            },
+            limits: Limits::within(TRIAL_WITHIN),
         };
         let tag = Tag::first(JobId::generate(), Take::FIRST);
         let submitted = self.client.submit(&graph, &tag, "callsheet-trial").await;

@@ -9,6 +9,9 @@ pub const FOLDER: &str = "callsheet";
 /// The key of our tag in a prompt's `extra_data`.
 pub const EXTRA: &str = "callsheet";
 
+/// Beside the tag: when the prompt was sent, in milliseconds since 1970.
+pub const SENT_AT: &str = "sent_at_ms";
+
 /// Which work a prompt does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag {

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shared::film::{FPS, SEED_MAX, SIDE, Size};
+use shared::film::{FPS, Quality, SEED_MAX, SIDE, Size};
 
 use super::binding::Field;
 use super::finding::{Finding, Report};
 use super::graph::{Graph, Link, same_path};
 use super::object_info::{Accepts, Bounds, Class, ObjectInfo};
-use super::parameters::Quality;
 use super::workflow::Workflow;
 
 /// Types that only another node can give.

@@ -5,7 +5,7 @@ use shared::job::Payload;
 
 use super::fill::{FillError, Filled};
 use super::manifest::WorkflowKind;
-use super::parameters::{Parameters, Quality};
+use super::parameters::Parameters;
 use super::workflow::Workflow;
 use crate::content_check::Expected;
 
@@ -18,15 +18,12 @@ impl Workflow {
         &self,
         payload: &Payload,
         start_image: Option<&str>,
-        quality: Quality,
         filename_prefix: String,
     ) -> Result<Filled, FillError> {
         let parameters = match (payload, start_image) {
-            (Payload::Keyframe(payload), None) => {
-                Parameters::keyframe(payload, quality, filename_prefix)
-            }
+            (Payload::Keyframe(payload), None) => Parameters::keyframe(payload, filename_prefix),
             (Payload::Scene(payload), Some(image)) => {
-                Parameters::scene(payload, image.to_owned(), quality, filename_prefix)
+                Parameters::scene(payload, image.to_owned(), filename_prefix)
             }
             (Payload::Scene(_), None) => return Err(self.not_for("no image to begin with")),
             (Payload::Keyframe(_), Some(_)) => return Err(self.not_for("an image to begin with")),
@@ -63,6 +60,7 @@ impl Filled {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::film::Quality;
 
     use super::super::Library;
     use super::*;
@@ -95,7 +93,7 @@ mod tests {
         let library = Library::shipped();
         let fill = |name: &str, payload: &Payload, image| {
             let workflow = library.get(name).unwrap();
-            workflow.fill_job(payload, image, Quality::Final, "j/t".to_owned())
+            workflow.fill_job(payload, image, "j/t".to_owned())
         };
         let text = |filled: &Filled| filled.graph().input("positive", "text").cloned();
         let still = fill("sdxl-1.0", &keyframe(), None).unwrap();
@@ -115,6 +113,25 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_takes_the_steps_and_the_time_of_a_draft() {
+        let library = Library::shipped();
+        let workflow = library.get("wan2.1-i2v-14b-480p").unwrap();
+        let fill = |payload: &Payload| {
+            let filled = workflow.fill_job(payload, Some("k.png"), "j/t".to_owned());
+            let filled = filled.unwrap();
+            let steps = filled.graph().input("sampler", "steps").cloned();
+            (steps, filled.time_limit().as_secs())
+        };
+        let mut draft = clip();
+        let Payload::Scene(scene) = &mut draft else {
+            panic!("a clip is a scene")
+        };
+        scene.quality = Quality::Draft;
+        assert_eq!(fill(&draft), (Some(json!(12)), 360));
+        assert_eq!(fill(&clip()), (Some(json!(20)), 600));
+    }
+
+    #[test]
     fn a_job_of_another_kind_is_refused() {
         let library = Library::shipped();
         for (name, payload, image) in [
@@ -124,7 +141,7 @@ mod tests {
             ("sdxl-1.0", clip(), Some("k.png")),
         ] {
             let workflow = library.get(name).unwrap();
-            let filled = workflow.fill_job(&payload, image, Quality::Final, "j/t".to_owned());
+            let filled = workflow.fill_job(&payload, image, "j/t".to_owned());
             let error = filled.unwrap_err();
             let is_told = matches!(error, FillError::Kind { .. });
             assert!(is_told, "{name}, {}: {error}", payload.kind());

@@ -8,11 +8,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::byte_size::ByteSize;
+use shared::film::Quality;
 use shared::job::JobKind;
 use shared::profile::{DeviceMemory, ResourceRequest};
 
 use super::binding::Bindings;
-use super::parameters::Quality;
 
 /// The manifest as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -151,10 +151,17 @@ impl Limits {
         Duration::from_secs(self.stall_s.into())
     }
 
-    /// Longest silence of that node while it counts no steps.
-    pub fn silence_of(&self, node: &str) -> Duration {
-        let seconds = self.silence_of_s.get(node).unwrap_or(&self.silence_s);
-        Duration::from_secs((*seconds).into())
+    /// Longest silence of a node that counts no steps.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.silence_s.into())
+    }
+
+    /// Nodes whose longest silence is another.
+    pub fn silences(&self) -> impl Iterator<Item = (String, Duration)> {
+        let seconds = |(node, seconds): (&String, &u32)| {
+            (node.clone(), Duration::from_secs((*seconds).into()))
+        };
+        self.silence_of_s.iter().map(seconds)
     }
 }
 

@@ -32,5 +32,5 @@ pub use self::manifest::{
     ClipRule, Limits, Manifest, Memory, ModelFile, Output, QualitySettings, SizeRule, WorkflowKind,
 };
 pub use self::object_info::{InvalidObjectInfo, ObjectInfo};
-pub use self::parameters::{ClipLength, Parameters, Quality};
+pub use self::parameters::{ClipLength, Parameters};
 pub use self::workflow::{Workflow, WorkflowHash};

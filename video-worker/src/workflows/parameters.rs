@@ -1,7 +1,7 @@
 //! What a job says: the parameters of one render.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
-use shared::film::Size;
+use shared::film::{Quality, Size};
 use shared::job::{KeyframePayload, ScenePayload};
 
 /// The parameters of one render.
@@ -34,29 +34,9 @@ pub struct ClipLength {
     pub fps: u32,
 }
 
-/// How well something is to be made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Quality {
-    /// To look at: fewer steps, less time.
-    Draft,
-    /// For the film.
-    #[default]
-    Final,
-}
-
-impl Quality {
-    /// Its section in the manifest.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Final => "final",
-        }
-    }
-}
-
 impl Parameters {
     /// Those of a keyframe job.
-    pub fn keyframe(payload: &KeyframePayload, quality: Quality, filename_prefix: String) -> Self {
+    pub fn keyframe(payload: &KeyframePayload, filename_prefix: String) -> Self {
         Self {
             prompt: payload.scene.image_prompt.clone(),
             negative_prompt: payload.scene.negative_prompt.clone(),
@@ -64,18 +44,13 @@ impl Parameters {
             size: payload.size,
             clip: None,
             seed: payload.seed,
-            quality,
+            quality: payload.quality,
             filename_prefix,
         }
     }
 
     /// Those of a scene job, with the name under which the server has its keyframe.
-    pub fn scene(
-        payload: &ScenePayload,
-        start_image: String,
-        quality: Quality,
-        filename_prefix: String,
-    ) -> Self {
+    pub fn scene(payload: &ScenePayload, start_image: String, filename_prefix: String) -> Self {
         Self {
             prompt: payload.scene.motion_prompt.clone(),
             negative_prompt: payload.scene.negative_prompt.clone(),
@@ -86,7 +61,7 @@ impl Parameters {
                 fps: payload.fps,
             }),
             seed: payload.seed,
-            quality,
+            quality: payload.quality,
             filename_prefix,
         }
     }

@@ -25,7 +25,9 @@ pub(super) const SHIPPED: &[Text] = shipped![
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClipLength, Graph, Library, Link, Parameters, Quality};
+    use shared::film::Quality;
+
+    use super::super::{ClipLength, Graph, Library, Link, Parameters};
 
     /// The frames that a node of `smoke` gives, each as one row of pixels that know where they began.
     fn frames(graph: &Graph, id: &str) -> Vec<Vec<u64>> {

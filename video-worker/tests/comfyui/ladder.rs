@@ -97,6 +97,33 @@ async fn silence_while_a_node_loads_or_decodes_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_silent_for_longer_than_its_limit_is_interrupted_and_its_memory_freed() {
+    let double = double(Flavour::New);
+    double.behave(|it| it.node = Duration::from_secs(60));
+    let silence = Duration::from_millis(400);
+    let limits = Limits { silence, ..LIMITS };
+    let stage = Stage::with(&double, limited(limits), ComfyUiSettings::default()).await;
+    let failure = stage.run(&stage.attempt()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Stalled, "{failure}");
+    assert!(failure.message.contains("silence_s"), "{failure}");
+    assert_eq!((double.interrupts(), double.frees()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_server_whose_socket_is_mute_is_not_taken_for_a_silent_one() {
+    let double = double(Flavour::New);
+    double.behave(|it| {
+        it.mute = true;
+        it.step = Duration::from_millis(200);
+    });
+    let silence = Duration::from_millis(300);
+    let limits = Limits { silence, ..LIMITS };
+    let stage = Stage::with(&double, limited(limits), ComfyUiSettings::default()).await;
+    stage.run(&stage.attempt()).await.unwrap();
+    assert_eq!(double.interrupts(), 0);
+}
+
+#[tokio::test]
 async fn at_the_time_limit_the_prompt_has_really_stopped_before_the_attempt_ends() {
     for flavour in Flavour::ALL {
         let double = double(flavour);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use shared::artifact::{Artifact, MediaType};
 use shared::artifacts::ArtifactStore;
 use shared::failure::Failure;
-use shared::film::Size;
+use shared::film::{Quality, Size};
 use shared::ids::{Attempt, FilmId, JobId, Take};
 use shared::job::{JobKind, Outcome, Payload, ScenePayload};
 use shared::profile::{Profile, ResourceRequest};
@@ -30,10 +30,7 @@ pub(crate) const FRAMES: u32 = 8;
 pub(crate) const MODEL: &str = "wan.safetensors";
 
 /// Long enough for whatever a test wants to see the end of.
-pub(crate) const LIMITS: Limits = Limits {
-    time: Duration::from_secs(60),
-    stall: Duration::from_secs(60),
-};
+pub(crate) const LIMITS: Limits = Limits::within(Duration::from_secs(60));
 
 pub(crate) fn node(class: &str, inputs: &Value) -> Value {
     json!({"class_type": class, "inputs": inputs})
@@ -138,7 +135,7 @@ impl Template for Wan {
             "save": node("SaveVideo", &json!({"video": ["video", 0], "filename_prefix": prefix, "format": "mp4", "codec": "h264"})),
         });
         Ok(Filled {
-            graph: graph(nodes, self.limits),
+            graph: graph(nodes, self.limits.clone()),
             expects: self.expects,
             notes: Vec::new(),
         })
@@ -258,6 +255,7 @@ impl Stage {
                 size: SIZE,
                 fps: FPS,
                 frames: FRAMES,
+                quality: Quality::Final,
                 seed: 7,
             }),
         }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use comfyui_double::{Content, Fate, Flavour};
+use shared::failure::FailureKind;
 use shared::job::Product;
 use tokio::time::{Instant, timeout};
+use video_worker::comfyui::graph::Limits;
 use video_worker::comfyui::{ComfyUiSettings, Expects};
 use worker_runtime::backend::Backend as _;
 
 use crate::suite::png;
-use crate::support::{SIZE, Stage, Wan, double, until};
+use crate::support::{LIMITS, SIZE, Stage, Wan, double, until};
 
 #[tokio::test]
 async fn a_clip_is_rendered_once_and_stored() {
@@ -54,6 +56,37 @@ async fn a_run_that_is_killed_in_mid_render_is_attached_to() {
     }
     stage.run(&attempt).await.unwrap();
     assert_eq!((double.taken().len(), double.rendered().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_render_that_is_attached_to_has_its_time_from_when_it_began() {
+    for flavour in Flavour::ALL {
+        let double = double(flavour);
+        let time = Duration::from_secs(3);
+        let wan = Wan {
+            limits: Limits { time, ..LIMITS },
+            ..Wan::default()
+        };
+        let stage = Stage::with(&double, wan, ComfyUiSettings::default()).await;
+        // What has ended before it is no part of it.
+        stage.run(&stage.attempt()).await.unwrap();
+        double.behave(|it| it.fates.push_back(Fate::StallsAt(1)));
+        let attempt = stage.attempt();
+        let began = Instant::now();
+        {
+            let (context, steps) = stage.context();
+            let mut run = Box::pin(stage.backend.run(&attempt, &context));
+            tokio::select! {
+                ended = &mut run => panic!("{ended:?}"),
+                () = until("the first step", || steps.borrow().step == 1) => {}
+            }
+        }
+        tokio::time::sleep(time * 2 / 3).await;
+        let failure = stage.run(&attempt).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::TimedOut, "{failure}");
+        let (took, longest) = (began.elapsed(), time * 4 / 3);
+        assert!((time..longest).contains(&took), "{took:?}");
+    }
 }
 
 #[tokio::test]

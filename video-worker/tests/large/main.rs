@@ -50,10 +50,7 @@ async fn two_gibibytes_are_collected_in_constant_memory() {
             node: "save".to_owned(),
             key: None,
         },
-        limits: Limits {
-            time: Duration::from_secs(60),
-            stall: Duration::from_secs(60),
-        },
+        limits: Limits::within(Duration::from_secs(60)),
     };
     client.submit(&graph, &tag, "large").await.unwrap();
     let entry = loop {

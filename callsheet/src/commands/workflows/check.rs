@@ -10,12 +10,13 @@ use shared::job::JobKind;
 use url::Url;
 use video_worker::workflows::{Library, Report, Workflow};
 
+use super::at_workers;
 use crate::comfyui::{LookError, Seen, look};
 use crate::error::CommandError;
 use crate::table::table;
 use crate::{Context, term};
 
-/// Check against ComfyUI servers which workflows they could run, and say what is missing
+/// Check which workflows ComfyUI servers could run, or which of them the workers of a coordinator take, and say what is missing
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The workflows [default: all that are known]
@@ -23,6 +24,9 @@ pub(super) struct Check {
     /// A server to ask; may be given several times [default: the one in the settings]
     #[arg(long, value_name = "URL")]
     comfyui: Vec<String>,
+    /// Ask the workers of this coordinator instead, each of which knows its own server, card and workflows
+    #[arg(long, value_name = "URL", conflicts_with = "comfyui")]
+    coordinator: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -111,6 +115,9 @@ impl Found {
 impl Check {
     /// Checks them.
     pub(super) async fn run(&self, context: &Context) -> Result<(), CommandError> {
+        if let Some(coordinator) = &self.coordinator {
+            return at_workers::run(coordinator, &self.names, self.json).await;
+        }
         let library = context.workflows()?;
         let workflows = chosen(&library, &self.names)?;
         let urls = context.comfyui(&self.comfyui)?;

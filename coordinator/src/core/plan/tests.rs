@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::artifact::{Artifact, MediaType, Sha256};
 use shared::byte_size::ByteSize;
-use shared::film::Size;
+use shared::film::{Quality, Size};
 use shared::ids::{BootId, RunId};
 use shared::job::Outcome;
 use shared::protocol::WorkerRef;
@@ -23,6 +23,7 @@ const LENGTHS: [u32; 3] = [1, 3, 24];
 struct Production {
     film: Film,
     jobs: Vec<Job>,
+    order: Order,
     ids: u128,
 }
 
@@ -54,6 +55,7 @@ impl Production {
         let mut production = Self {
             film,
             jobs: Vec::new(),
+            order: Order::Streaming,
             ids: 0,
         };
         production.jobs = first_jobs(&production.film, &mut || JobId::from_u128(1));
@@ -108,13 +110,17 @@ impl Production {
 
     /// The jobs that have become free, by kind and scene; they are queued.
     fn queue_unblocked(&mut self) -> Vec<(JobKind, Option<u32>)> {
-        let free = unblocked(&self.jobs);
+        let free = unblocked(&self.jobs, self.order);
         let mut found = Vec::new();
         for job in self.jobs.iter_mut().filter(|job| free.contains(&job.id)) {
             job.state = JobState::Queued;
             found.push((job.kind, job.scene));
         }
-        assert_eq!(unblocked(&self.jobs), [], "a queued job is not blocked");
+        assert_eq!(
+            unblocked(&self.jobs, self.order),
+            [],
+            "a queued job is not blocked"
+        );
         found
     }
 
@@ -321,6 +327,7 @@ fn what_a_job_is_given_follows_from_the_request_and_from_what_others_made() {
         scene: scene(2),
         scenes: 3,
         size,
+        quality: Quality::Final,
         seed: seed_of(JobKind::Keyframe, Some(2)),
     };
     let keyframe = film.payload(JobKind::Keyframe, Some(2));
@@ -333,6 +340,7 @@ fn what_a_job_is_given_follows_from_the_request_and_from_what_others_made() {
         size,
         fps: 25,
         frames: 38,
+        quality: Quality::Final,
         seed: seed_of(JobKind::Scene, Some(3)),
     };
     let clip = film.payload(JobKind::Scene, Some(3));
@@ -475,6 +483,59 @@ fn a_failed_keyframe_holds_its_own_scene_until_it_is_given_new_tries() {
     assert_eq!(film.queue_unblocked(), [(JobKind::Scene, Some(2))]);
     film.complete(JobKind::Scene, Some(2));
     assert_eq!(film.queue_unblocked(), [(JobKind::Assembly, None)]);
+}
+
+#[test]
+fn where_both_need_the_card_the_first_clip_comes_after_the_last_keyframe() {
+    let mut film = Production::of(3).written();
+    film.order = Order::KeyframesFirst;
+    film.queue_unblocked();
+    for number in [2, 3] {
+        film.complete(JobKind::Keyframe, Some(number));
+        assert_eq!(film.queue_unblocked(), []);
+    }
+    let told = |film: &Production, number| waits_for(&film.jobs, film.job(JobKind::Scene, number));
+    assert!(told(&film, Some(2)).contains("the other keyframes"));
+    assert_eq!(told(&film, Some(1)), "waits for its keyframe");
+    film.complete(JobKind::Keyframe, Some(1));
+    let clips = [1, 2, 3].map(|number| (JobKind::Scene, Some(number)));
+    assert_eq!(film.queue_unblocked(), clips);
+}
+
+#[test]
+fn a_keyframe_that_has_failed_for_good_holds_up_no_other_clip() {
+    let mut film = Production::of(3).written();
+    film.order = Order::KeyframesFirst;
+    film.queue_unblocked();
+    for number in [1, 3] {
+        film.complete(JobKind::Keyframe, Some(number));
+        assert_eq!(film.queue_unblocked(), []);
+    }
+    film.set(JobKind::Keyframe, Some(2), JobState::Failed);
+    let clips = [1, 3].map(|number| (JobKind::Scene, Some(number)));
+    assert_eq!(film.queue_unblocked(), clips);
+}
+
+#[test]
+fn what_a_film_asks_for_in_quality_is_what_its_keyframes_and_clips_are_given() {
+    let mut film = Production::asked(FilmRequest {
+        premise: Some("A storm".to_owned()),
+        scenes: Some(3),
+        quality: Quality::Draft,
+        ..FilmRequest::default()
+    })
+    .written();
+    film.complete(JobKind::Keyframe, Some(1));
+    let Some(Payload::Keyframe(keyframe)) = film.payload(JobKind::Keyframe, Some(1)) else {
+        panic!("no keyframe")
+    };
+    let Some(Payload::Scene(clip)) = film.payload(JobKind::Scene, Some(1)) else {
+        panic!("no clip")
+    };
+    assert_eq!(
+        (keyframe.quality, clip.quality),
+        (Quality::Draft, Quality::Draft)
+    );
 }
 
 #[test]

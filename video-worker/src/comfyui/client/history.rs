@@ -1,6 +1,7 @@
 //! What the server remembers of a prompt that has ended. Pure.
 
 use serde_json::Value;
+use shared::time::Timestamp;
 
 use super::error::{ComfyError, shorten};
 
@@ -119,6 +120,16 @@ impl Entry {
         let outputs = self.outputs.iter();
         outputs.filter(move |it| it.node == node && key.is_none_or(|key| it.key == key))
     }
+}
+
+/// The latest time that any message in a history carries.
+pub(super) fn last_end(body: &Value) -> Option<Timestamp> {
+    let entries = body.as_object().into_iter().flatten();
+    let messages = entries.flat_map(|(_, entry)| entry["status"]["messages"].as_array());
+    let times = messages
+        .flatten()
+        .filter_map(|message| message[1]["timestamp"].as_i64());
+    times.max().map(Timestamp::from_millis)
 }
 
 /// Every list of things that have a file name and a type, whatever it is called.

@@ -26,11 +26,12 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, redirect};
 use serde_json::{Map, Value, json};
+use shared::time::Timestamp;
 use url::{Host, Url};
 
 use self::http::Reply;
 use super::graph::Graph;
-use super::tag::{EXTRA, Tag};
+use super::tag::{EXTRA, SENT_AT, Tag};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server under load answers late: its HTTP shares a Python interpreter with the model.
@@ -180,17 +181,28 @@ impl Client {
         Entry::read(&self.get(&path, "history").await?.json()?, prompt)
     }
 
+    /// When the prompt that ended last did so, by the server's clock; `None` if it remembers none.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn last_end(&self) -> Result<Option<Timestamp>, ComfyError> {
+        let reply = self.get("history?max_items=1", "history").await?;
+        Ok(history::last_end(&reply.json()?))
+    }
+
     /// Has it run a graph, under the id of that tag; `client` is the WebSocket that is to hear of it.
     ///
     /// # Errors
     /// [`ComfyError::Refused`] if it does not run it, or not all of it. After [`ComfyError::Broken`], [`ComfyError::TimedOut`]
     /// and [`ComfyError::Unreadable`] it may run all the same.
     pub async fn submit(&self, graph: &Graph, tag: &Tag, client: &str) -> Result<(), ComfyError> {
+        let mut tagged = json!(tag);
+        tagged[SENT_AT] = json!(Timestamp::now().as_millis());
         let body = json!({
             "prompt": graph.nodes,
             "prompt_id": tag.prompt(),
             "client_id": client,
-            "extra_data": {EXTRA: tag},
+            "extra_data": {EXTRA: tagged},
         });
         let reply = self.post("prompt", "submit", &body).await?;
         match reply.status {

@@ -1,9 +1,10 @@
 //! What the server has in hand. Pure.
 
 use serde_json::Value;
+use shared::time::Timestamp;
 
 use super::error::ComfyError;
-use crate::comfyui::tag::{EXTRA, Tag};
+use crate::comfyui::tag::{EXTRA, SENT_AT, Tag};
 
 /// What runs and what waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Queued {
     pub client: Option<String>,
     /// Whose work it is, if a worker of ours has sent it.
     pub tag: Option<Tag>,
+    /// When that worker sent it, by its clock.
+    pub sent_at: Option<Timestamp>,
 }
 
 impl Queue {
@@ -61,6 +64,7 @@ impl Queued {
             prompt: prompt.to_owned(),
             client: extra["client_id"].as_str().map(ToOwned::to_owned),
             tag: serde_json::from_value(extra[EXTRA].clone()).ok(),
+            sent_at: extra[EXTRA][SENT_AT].as_i64().map(Timestamp::from_millis),
         })
     }
 }
@@ -75,12 +79,16 @@ mod tests {
     #[test]
     fn work_of_ours_is_told_from_that_of_others() {
         let tag = Tag::first(JobId::from_u128(1), Take::FIRST);
-        let ours = json!([7, "a", {}, {"client_id": "c", "callsheet": tag}, ["save"]]);
+        let mut extra = json!({"client_id": "c", "callsheet": tag});
+        extra["callsheet"]["sent_at_ms"] = json!(1_795_416_183_972_i64);
+        let ours = json!([7, "a", {}, extra, ["save"]]);
         let others = json!([100.0, "None", {}, {}, ["3"], {"new": 1}]);
         let queue = Queue::read(&json!({"queue_running": [ours], "queue_pending": [others]}));
         let queue = queue.unwrap();
         assert_eq!(queue.running[0].tag, Some(tag));
         assert_eq!(queue.running[0].client.as_deref(), Some("c"));
+        let sent_at = Timestamp::from_millis(1_795_416_183_972);
+        assert_eq!(queue.running[0].sent_at, Some(sent_at));
         assert_eq!(
             (queue.pending[0].tag, queue.pending[0].prompt.as_str()),
             (None, "None")

@@ -204,6 +204,7 @@ impl Render {
     }
 
     fn on_found(&mut self, found: &Found, runs: bool, now: Instant) -> Do {
+        let since = now.checked_sub(found.ran_for).unwrap_or(now);
         let is_another = self.tag.submission != found.submission;
         self.tag.submission = found.submission;
         match &mut self.phase {
@@ -223,7 +224,7 @@ impl Render {
                 follow.misses = 0;
                 follow.looked_at = Some(now);
                 if runs {
-                    follow.running_since.get_or_insert(now);
+                    follow.running_since.get_or_insert(since);
                 }
                 self.on_quiet(now)
             }
@@ -235,7 +236,7 @@ impl Render {
             | Phase::Collecting { .. } => {
                 let mut follow = Follow::new(false);
                 follow.looked_at = Some(now);
-                follow.running_since = runs.then_some(now);
+                follow.running_since = runs.then_some(since);
                 self.phase = Phase::Following(follow);
                 Do::Listen(PEEK_EVERY)
             }
@@ -486,7 +487,7 @@ impl Render {
     }
 
     fn stopped(&mut self, why: Trouble) -> Do {
-        if matches!(why, Trouble::Stalled { .. }) {
+        if matches!(why, Trouble::Stalled { .. } | Trouble::Silent { .. }) {
             self.phase = Phase::Freeing(Some(why));
             return Do::Free;
         }

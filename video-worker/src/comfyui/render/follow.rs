@@ -22,6 +22,8 @@ pub(super) struct Follow {
     pub(super) node: Option<String>,
     /// The last step of that node.
     step: Option<Step>,
+    /// When a word of it was heard last.
+    heard_at: Option<Instant>,
     /// Whether the server surely tells us each step: not after a connection was lost, when it may be deaf to a new one.
     pub(super) hears: bool,
 }
@@ -44,6 +46,9 @@ impl Follow {
 
     /// Takes in a word.
     pub(super) fn hear(&mut self, word: Word, now: Instant) {
+        if matches!(word, Word::Node(_) | Word::Step { .. }) {
+            self.heard_at = Some(now);
+        }
         match word {
             Word::Node(node) => {
                 self.running_since.get_or_insert(now);
@@ -80,14 +85,29 @@ impl Follow {
         if now.duration_since(since) > limits.time {
             return Some(Trouble::TimedOut(limits.time));
         }
-        // After its last step a node saves or hands over, and before its first one it loads: both are silent.
-        let step = self.step.filter(|step| (1..step.of).contains(&step.done))?;
-        let stands = now.duration_since(step.at) > limits.stall;
-        (self.hears && stands).then(|| Trouble::Stalled {
-            node: self.node.clone().unwrap_or_default(),
-            done: step.done,
-            of: step.of,
-            limit: limits.stall,
-        })
+        // Of a server that has never said a word, or may not be heard any more, silence tells nothing.
+        let (true, Some(heard_at), Some(node)) = (self.hears, self.heard_at, &self.node) else {
+            return None;
+        };
+        // After its last step a node saves or hands over, and before its first one it loads: both are silent for longer.
+        match self.step.filter(|step| (1..step.of).contains(&step.done)) {
+            Some(step) => {
+                let stands = now.duration_since(step.at) > limits.stall;
+                stands.then(|| Trouble::Stalled {
+                    node: node.clone(),
+                    done: step.done,
+                    of: step.of,
+                    limit: limits.stall,
+                })
+            }
+            None => {
+                let limit = limits.silence_of(node);
+                let is_silent = now.duration_since(heard_at) > limit;
+                is_silent.then(|| Trouble::Silent {
+                    node: node.clone(),
+                    limit,
+                })
+            }
+        }
     }
 }

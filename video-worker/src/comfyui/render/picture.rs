@@ -1,5 +1,9 @@
 //! What one look at the server shows of a take. Pure.
 
+use std::time::Duration;
+
+use shared::time::Timestamp;
+
 use crate::comfyui::client::{Entry, Queue};
 use crate::comfyui::tag::Tag;
 
@@ -39,6 +43,22 @@ pub struct Found {
     pub submission: u32,
     /// The WebSocket's id that hears of it.
     pub client: Option<String>,
+    /// When it was sent, by the clock of who has sent it.
+    pub sent_at: Option<Timestamp>,
+    /// How long it has run already, if it was not seen to begin.
+    pub ran_for: Duration,
+}
+
+impl Found {
+    /// The same, of a server whose last prompt before it ended then: it began when it was sent, or when that one had ended.
+    pub fn begun_after(mut self, last_end: Option<Timestamp>, now: Timestamp) -> Self {
+        let began = self.sent_at.map(|sent_at| match last_end {
+            Some(last_end) => last_end.max(sent_at),
+            None => sent_at,
+        });
+        self.ran_for = began.map(|began| now.since(began)).unwrap_or_default();
+        self
+    }
 }
 
 impl Picture {
@@ -52,6 +72,8 @@ impl Picture {
                 Some(Found {
                     submission: theirs.submission,
                     client: queued.client.clone(),
+                    sent_at: queued.sent_at,
+                    ran_for: Duration::ZERO,
                 })
             })
         };

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::failure::FailureKind;
 use shared::ids::{JobId, Take};
+use shared::time::Timestamp;
 use tokio::time::Instant;
 
 use super::*;
@@ -17,6 +19,8 @@ struct Scene {
 const LIMITS: Limits = Limits {
     time: Duration::from_secs(600),
     stall: Duration::from_secs(60),
+    silence: Duration::from_secs(400),
+    silence_of: BTreeMap::new(),
 };
 
 fn tag() -> Tag {
@@ -25,6 +29,10 @@ fn tag() -> Tag {
 
 impl Scene {
     fn begin(noted: Option<Tag>) -> (Self, Do) {
+        Self::begin_with(LIMITS, noted)
+    }
+
+    fn begin_with(limits: Limits, noted: Option<Tag>) -> (Self, Do) {
         let output = Output {
             node: "save".to_owned(),
             key: None,
@@ -34,7 +42,7 @@ impl Scene {
             can_restart: true,
         };
         let mut scene = Self {
-            render: Render::new(output, LIMITS, policy, tag(), noted),
+            render: Render::new(output, limits, policy, tag(), noted),
             now: Instant::now(),
         };
         let first = scene.see(Seen::Begin);
@@ -43,7 +51,12 @@ impl Scene {
 
     /// One that was sent and runs.
     fn running() -> Self {
-        let (mut scene, _) = Self::begin(None);
+        Self::with(LIMITS)
+    }
+
+    /// The same with other limits.
+    fn with(limits: Limits) -> Self {
+        let (mut scene, _) = Self::begin_with(limits, None);
         assert_eq!(scene.see(nowhere()), Do::Find);
         assert_eq!(scene.see(Seen::File(None)), Do::Submit(tag()));
         scene.see(Seen::Submitted(Submitted::Taken));
@@ -77,6 +90,8 @@ fn found(submission: u32) -> Found {
     Found {
         submission,
         client: None,
+        sent_at: None,
+        ran_for: Duration::ZERO,
     }
 }
 
@@ -294,6 +309,71 @@ fn a_step_that_does_not_come_is_a_stall_which_is_stopped_freed_and_told() {
     };
     assert_eq!(trouble.kind(), FailureKind::Stalled);
     assert!(trouble.to_string().contains("step 7 of 20"), "{trouble}");
+}
+
+#[test]
+fn a_node_that_says_nothing_for_longer_than_its_limit_is_stopped_freed_and_told() {
+    let mut scene = Scene::running();
+    assert!(matches!(scene.after(400, Seen::Entry(None)), Do::Listen(_)));
+    assert_eq!(scene.after(1, Seen::Entry(None)), Do::Stop(tag()));
+    assert_eq!(scene.see(ended(0, Ending::Interrupted)), Do::Free);
+    let Do::Fail(trouble) = scene.see(Seen::Freed(true)) else {
+        panic!()
+    };
+    assert_eq!(trouble.kind(), FailureKind::Stalled);
+    assert!(trouble.to_string().contains("node `sampler`"), "{trouble}");
+
+    // Each node has its own limit, and a word begins it anew.
+    let mut scene = Scene::with(Limits {
+        silence_of: [("decode".to_owned(), Duration::from_secs(30))].into(),
+        ..LIMITS
+    });
+    scene.after(390, Seen::Word(Word::Node("decode".to_owned())));
+    assert!(matches!(scene.after(30, Seen::Entry(None)), Do::Listen(_)));
+    assert_eq!(scene.after(1, Seen::Entry(None)), Do::Stop(tag()));
+
+    // A server that has never said a word may be deaf, and is judged by its time alone.
+    let (mut scene, _) = Scene::begin(None);
+    scene.see(nowhere());
+    scene.see(Seen::File(None));
+    scene.see(Seen::Submitted(Submitted::Taken));
+    scene.see(picture(Place::Running(found(0)), true, 0));
+    assert!(matches!(scene.after(500, Seen::Entry(None)), Do::Listen(_)));
+}
+
+#[test]
+fn the_time_of_a_render_that_was_found_counts_from_when_it_began() {
+    let ran = |seconds| Found {
+        ran_for: Duration::from_secs(seconds),
+        ..found(0)
+    };
+    let (mut scene, _) = Scene::begin(Some(tag()));
+    scene.see(picture(Place::Running(ran(500)), true, 0));
+    assert!(matches!(scene.after(100, Seen::Entry(None)), Do::Listen(_)));
+    assert_eq!(scene.after(1, Seen::Entry(None)), Do::Stop(tag()));
+    // What waited in line when it was found has its time from when it runs.
+    let (mut scene, _) = Scene::begin(Some(tag()));
+    scene.see(picture(Place::Pending(found(0)), true, 1));
+    scene.after(550, picture(Place::Running(ran(1)), true, 0));
+    assert!(matches!(scene.after(590, Seen::Entry(None)), Do::Listen(_)));
+}
+
+#[test]
+fn a_render_begins_when_it_is_sent_or_when_the_one_before_it_has_ended() {
+    let at = Timestamp::from_millis;
+    let ran_for = |sent_at, last_end| {
+        let found = Found {
+            sent_at,
+            ..found(0)
+        };
+        found.begun_after(last_end, at(10_000)).ran_for.as_millis()
+    };
+    assert_eq!(ran_for(Some(at(4_000)), None), 6_000);
+    assert_eq!(ran_for(Some(at(4_000)), Some(at(1_000))), 6_000);
+    assert_eq!(ran_for(Some(at(4_000)), Some(at(9_000))), 1_000);
+    // Of an older worker's prompt nothing is known, and clocks may differ.
+    assert_eq!(ran_for(None, Some(at(9_000))), 0);
+    assert_eq!(ran_for(Some(at(12_000)), None), 0);
 }
 
 #[test]

@@ -40,6 +40,14 @@ pub enum Trouble {
         /// The limit.
         limit: Duration,
     },
+    /// Not a word for too long, of a node that counts no steps then.
+    #[error("nothing is heard of node `{node}` for longer than {} s; it was interrupted. If it loads or decodes for longer, raise limits.silence_s, or limits.silence_of_s for this node, in the workflow", limit.as_secs())]
+    Silent {
+        /// The node.
+        node: String,
+        /// The limit.
+        limit: Duration,
+    },
     /// Too long altogether.
     #[error("the render took longer than its limit of {} s and was interrupted", .0.as_secs())]
     TimedOut(Duration),
@@ -94,7 +102,7 @@ impl Trouble {
             Self::Node(failure) if failure.breaks_the_server() => FailureKind::Transient,
             Self::Node(_) => FailureKind::Permanent,
             Self::OutOfMemory(_) => FailureKind::OutOfMemory,
-            Self::Stalled { .. } => FailureKind::Stalled,
+            Self::Stalled { .. } | Self::Silent { .. } => FailureKind::Stalled,
             Self::TimedOut(_) => FailureKind::TimedOut,
             Self::Unwanted | Self::StoppedByOthers(_) => FailureKind::Cancelled,
             // Nobody saw the work end: it may still be found there.

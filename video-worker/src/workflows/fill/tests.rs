@@ -1,9 +1,9 @@
 //! Parameters in, graph out.
 
 use serde_json::json;
-use shared::film::{FPS, SECONDS, SEED_MAX};
+use shared::film::{FPS, Quality, SECONDS, SEED_MAX};
 
-use super::super::{Library, Quality};
+use super::super::Library;
 use super::*;
 
 fn workflow(name: &str) -> std::sync::Arc<Workflow> {
@@ -62,10 +62,7 @@ fn each_thing_goes_to_its_inputs() {
     assert!(negative.starts_with("people, blurry"), "{negative}");
     assert_eq!(filled.output().node, "save");
     assert_eq!(filled.time_limit(), Duration::from_secs(600));
-    assert_eq!(
-        filled.limits().silence_of("sampler"),
-        Duration::from_secs(300)
-    );
+    assert_eq!(filled.limits().silence(), Duration::from_secs(300));
     assert_eq!(filled.limits().stall(), Duration::from_secs(120));
     assert_eq!(
         (filled.size().to_string().as_str(), filled.clip()),

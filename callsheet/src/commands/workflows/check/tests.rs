@@ -8,6 +8,7 @@ fn check(names: &[&str], urls: &[Url]) -> Check {
     Check {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         comfyui: urls.iter().map(Url::to_string).collect(),
+        coordinator: None,
         json: false,
     }
 }

@@ -94,7 +94,7 @@ async fn declare_queue(channel: &Channel, queue: &QueueDeclaration) -> lapin::Re
     Ok(())
 }
 
-fn arguments(queue: &QueueDeclaration) -> FieldTable {
+pub(super) fn arguments(queue: &QueueDeclaration) -> FieldTable {
     let mut arguments = FieldTable::default();
     let mut add = |name: &str, value| {
         arguments.insert(name.into(), value);

@@ -12,6 +12,7 @@ mod intake;
 mod live;
 mod lock;
 mod maintenance;
+mod metrics;
 mod outbox;
 pub mod settings;
 mod start;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use shared::film::Mistake;
 use shared::job::JobKind;
 use shared::retry::RetryPolicy;
-use shared::settings::{self, ArtifactSettings, BrokerSettings, LogSettings};
+use shared::settings::{self, ArtifactSettings, BrokerSettings, LogSettings, TelemetrySettings};
 use shared::time::millis;
 
 use crate::core::plan::Profiles;
@@ -144,6 +144,8 @@ pub struct Settings {
     pub artifacts: ArtifactSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// `[coordinator]`.
     pub coordinator: CoordinatorSettings,
 }
@@ -153,6 +155,7 @@ impl settings::Settings for Settings {
         [
             self.broker.mistakes(),
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.coordinator.mistakes(),
         ]
         .concat()

@@ -14,7 +14,7 @@ use shared::api::{
 use shared::film::FilmRequest;
 use utoipa::OpenApi;
 
-use super::{events, files, films, health, jobs, workers};
+use super::{events, files, films, health, jobs, metrics, workers};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,7 +28,7 @@ use super::{events, files, films, health, jobs, workers};
         (name = "files", description = "What there is to see"),
         (name = "jobs", description = "The units of work that a film consists of"),
         (name = "workers", description = "Who does the work"),
-        (name = "health", description = "Probes"),
+        (name = "health", description = "Probes and metrics"),
     ),
     paths(
         films::submit_film,
@@ -50,6 +50,7 @@ use super::{events, files, films, health, jobs, workers};
         workers::resume_worker,
         health::alive,
         health::ready,
+        metrics::show,
     )
 )]
 struct Paths;

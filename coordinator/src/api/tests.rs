@@ -6,6 +6,7 @@ mod events;
 mod films;
 mod health;
 mod made;
+mod metrics;
 mod studio;
 mod support;
 mod workers;

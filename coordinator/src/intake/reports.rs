@@ -10,6 +10,7 @@ use shared::broker::{
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
+use shared::trace::{self, Arrival};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,6 +83,7 @@ async fn read(
         };
         let file = product_of(&envelope.message).cloned();
         let report = Report {
+            arrival: Arrival::now(delivery.message.header(trace::HEADER)),
             store: envelope.store,
             message: envelope.message,
             delivery,
@@ -105,6 +107,7 @@ async fn read(
 }
 
 struct Report {
+    arrival: Arrival,
     store: Option<StoreId>,
     message: ToCoordinator,
     delivery: Delivery,
@@ -113,6 +116,7 @@ struct Report {
 impl Report {
     async fn pass_on(self, engine: &mpsc::Sender<Input>, verdict: Result<(), Failure>) -> bool {
         let Self {
+            arrival,
             store,
             message,
             delivery,
@@ -121,6 +125,7 @@ impl Report {
             .send(Input::Report {
                 store,
                 message,
+                arrival,
                 verdict,
                 delivery: Some(delivery),
             })
@@ -171,6 +176,7 @@ impl Report {
         Input::Report {
             store: self.store,
             message,
+            arrival: self.arrival,
             verdict: Ok(()),
             delivery: None,
         }

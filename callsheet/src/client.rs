@@ -10,6 +10,7 @@ use shared::api::{
 };
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId, WorkerId};
+use shared::trace::{self, TraceContext};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
@@ -27,6 +28,8 @@ const ANSWER_MAX: usize = 64 << 20;
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    /// What the films that it submits are part of.
+    part_of: Option<TraceContext>,
 }
 
 /// Why the coordinator did not do what it was asked for.
@@ -136,7 +139,17 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(ClientError::SetUp)?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            part_of: None,
+        })
+    }
+
+    /// The same, whose films are part of that trace.
+    #[must_use]
+    pub(crate) fn part_of(self, part_of: Option<TraceContext>) -> Self {
+        Self { part_of, ..self }
     }
 
     /// Where the coordinator is.
@@ -154,6 +167,10 @@ impl Client {
             .request(Method::POST, "v1/films")
             .header("Idempotency-Key", key)
             .json(request);
+        let asked = match self.part_of {
+            Some(context) => asked.header(trace::HEADER, context.to_string()),
+            None => asked,
+        };
         match self.answer(asked).await? {
             SubmitAnswer::Accepted { film } => Ok(film),
             SubmitAnswer::Mistaken { mistakes } => Err(ClientError::Refused(Problem {

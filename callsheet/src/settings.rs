@@ -7,7 +7,9 @@ use coordinator::settings::CoordinatorSettings;
 use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
-use shared::settings::{BrokerSettings, LogSettings, Secret, SettingsError};
+use shared::settings::{
+    ArtifactSettings, BrokerSettings, LogSettings, Secret, SettingsError, TelemetrySettings,
+};
 use url::Url;
 use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
@@ -33,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) gpu: GpuSettings,
     /// Section `[log]`.
     pub(crate) log: LogSettings,
+    /// Section `[telemetry]`.
+    pub(crate) telemetry: TelemetrySettings,
     /// Section `[llm]`, for a worker in this process.
     pub(crate) llm: LlmSettings,
 }
@@ -48,6 +52,7 @@ impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
         [
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.coordinator.mistakes(),
             self.ffmpeg.mistakes(),
             self.comfyui.mistakes(),
@@ -83,6 +88,23 @@ impl Settings {
         Ok(alone.broker.url)
     }
 
+    /// Where files lie that several machines share.
+    ///
+    /// # Errors
+    /// If the settings cannot be read.
+    pub(crate) fn artifacts(file: Option<&Path>) -> Result<ArtifactSettings, SettingsError> {
+        let alone: ArtifactsAlone = shared::settings::load("", file, std::env::vars_os(), [])?;
+        Ok(alone.artifacts)
+    }
+
+    /// The settings as they are where nobody has set anything.
+    ///
+    /// # Errors
+    /// None: a test loads them.
+    pub(crate) fn usual() -> Result<Self, SettingsError> {
+        shared::settings::load(&defaults(), None, [], [])
+    }
+
     /// The ComfyUI server that is named, if any.
     pub(crate) fn comfyui_url(&self) -> Option<Url> {
         // One with a mistake was refused when the settings were read.
@@ -109,6 +131,14 @@ impl shared::settings::Settings for BrokerAlone {
         self.broker.mistakes()
     }
 }
+
+/// Section `[artifacts]` alone.
+#[derive(Debug, Deserialize)]
+struct ArtifactsAlone {
+    artifacts: ArtifactSettings,
+}
+
+impl shared::settings::Settings for ArtifactsAlone {}
 
 /// The defaults of all the parts, and those that are different here.
 fn defaults() -> String {

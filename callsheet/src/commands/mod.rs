@@ -24,7 +24,8 @@ use crate::report::{Bars, Json, Lines, Report};
 impl Context {
     /// A client of the coordinator that was named, or of the one that `callsheet up` starts.
     fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.settings.coordinator_url())
+        let client = Client::new(&self.settings.coordinator_url())?;
+        Ok(client.part_of(self.part_of))
     }
 
     /// Where progress goes.

@@ -1,6 +1,7 @@
 //! What the stories need: real servers, test doubles and ways to wait.
 
 pub mod broker_conformance;
+pub mod collector;
 pub mod http;
 pub mod programs;
 pub mod rabbitmq;

@@ -54,6 +54,17 @@ impl Stage {
     /// # Errors
     /// If something does not start.
     pub async fn set(cast: Cast) -> Result<Self> {
+        Self::set_with(cast, |_| Ok(String::new())).await
+    }
+
+    /// The same with a file of settings, made for the folder that goes with the stage. Stubs read none.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub async fn set_with(
+        cast: Cast,
+        settings: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Self> {
         let rabbitmq = RabbitMq::start().await?;
         let folder = TempDir::new()?;
         let at = |name: &str| folder.path().join(name);
@@ -64,12 +75,15 @@ impl Stage {
             "--artifacts".to_owned(),
             text(at("artifacts")),
         ];
+        std::fs::write(at("settings.toml"), settings(folder.path())?)?;
+        let config = ["--config".to_owned(), text(at("settings.toml"))];
         let own = |name: &str| ["--data-dir".to_owned(), text(at(name))];
         let listen = ["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         let arguments = common
             .iter()
             .cloned()
             .chain(own("coordinator"))
+            .chain(config.iter().cloned())
             .chain(listen);
         let coordinator = Program::start("coordinator", "coordinator", arguments, folder.path())?;
         let worker = |name: &'static str, program: &'static str, offers: &str| {
@@ -77,7 +91,10 @@ impl Stage {
             arguments.extend(own(name));
             arguments.extend(["--name".to_owned(), name.to_owned()]);
             let program = match cast {
-                Cast::Real => program,
+                Cast::Real => {
+                    arguments.extend(config.iter().cloned());
+                    program
+                }
                 Cast::Stubs { slots, work } => {
                     let count = text(at("executions"));
                     arguments.extend([
@@ -138,6 +155,20 @@ impl Stage {
             "{}{path}",
             base.trim_end_matches(|c: char| !c.is_ascii_digit())
         ))
+    }
+
+    /// Where a worker tells its metrics, as it printed it last.
+    ///
+    /// # Errors
+    /// If it has not printed it: the settings do not say so, or it has only just started.
+    pub fn metrics_of(worker: &Program) -> Result<String> {
+        let printed = worker.printed();
+        let (_, after) = printed
+            .rsplit_once("metrics at ")
+            .context("it tells no metrics yet")?;
+        let url = after.split_whitespace().next().context("a URL")?;
+        let end = url.find("/metrics").context("the page of metrics")?;
+        Ok(url[..end].to_owned())
     }
 
     /// Asks the API.

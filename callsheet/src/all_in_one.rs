@@ -96,6 +96,8 @@ impl AllInOne {
             slots: slots(),
             drain_timeout: DRAIN,
             gpu: settings.gpu.clone(),
+            metrics_listen: settings.telemetry.metrics_address(),
+            program: "callsheet".to_owned(),
             ..WorkerConfig::new(name, data_dir.join("worker"))
         };
         let stop = CancellationToken::new();

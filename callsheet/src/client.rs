@@ -13,6 +13,7 @@ use shared::film::FilmRequest;
 use shared::http;
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::settings::Secret;
+use shared::trace::{self, TraceContext};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
 
@@ -28,6 +29,8 @@ const ANSWER_MAX: usize = 64 << 20;
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
+    /// What the films that it submits are part of.
+    part_of: Option<TraceContext>,
 }
 
 /// Why the coordinator did not do what it was asked for.
@@ -157,7 +160,17 @@ impl Client {
             .read_timeout(READ_TIMEOUT)
             .default_headers(headers);
         let http = http.build().map_err(ClientError::SetUp)?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            part_of: None,
+        })
+    }
+
+    /// The same, whose films are part of that trace.
+    #[must_use]
+    pub(crate) fn part_of(self, part_of: Option<TraceContext>) -> Self {
+        Self { part_of, ..self }
     }
 
     /// Where the coordinator is.
@@ -175,6 +188,10 @@ impl Client {
             .request(Method::POST, "v1/films")
             .header("Idempotency-Key", key)
             .json(request);
+        let asked = match self.part_of {
+            Some(context) => asked.header(trace::HEADER, context.to_string()),
+            None => asked,
+        };
         match self.answer(asked).await? {
             SubmitAnswer::Accepted { film } => Ok(film),
             SubmitAnswer::Mistaken { mistakes } => Err(ClientError::Refused(Problem {

@@ -1,16 +1,30 @@
 //! What `callsheet doctor` looks at: each thing by itself, with a verdict and what to do. A new thing to look at is one more
 //! function that answers with a [`Check`].
 
+mod artifacts;
 mod broker;
+mod card;
 mod comfyui;
+mod coordinator;
 mod data_dir;
+mod disk;
 mod ffmpeg;
+mod models;
+mod settings;
+mod store;
 mod workflows;
 
+pub(crate) use self::artifacts::artifacts;
 pub(crate) use self::broker::broker;
+pub(crate) use self::card::{card, ledger};
 pub(crate) use self::comfyui::{comfyui, no_comfyui};
+pub(crate) use self::coordinator::coordinator;
 pub(crate) use self::data_dir::data_dir;
+pub(crate) use self::disk::disk;
 pub(crate) use self::ffmpeg::ffmpeg;
+pub(crate) use self::models::models;
+pub(crate) use self::settings::settings;
+pub(crate) use self::store::store;
 pub(crate) use self::workflows::workflows;
 
 use serde::Serialize;

@@ -26,7 +26,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::MultiProgress;
+use shared::settings::SettingsError;
 use shared::telemetry;
+use shared::trace::TraceContext;
 
 use crate::again::Again;
 use crate::cli::{Alone, Asked, Cli, Command};
@@ -67,6 +69,10 @@ pub(crate) struct Context {
     pub(crate) again: Again,
     /// The settings file that was named.
     pub(crate) config: Option<PathBuf>,
+    /// The trace that whoever calls us has begun: `TRACEPARENT`, as such callers pass it on.
+    pub(crate) part_of: Option<TraceContext>,
+    /// Why the settings could not be used, where a command goes on with the defaults.
+    pub(crate) unusable: Option<SettingsError>,
 }
 
 #[tokio::main]
@@ -93,7 +99,12 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         1 => overrides.push(("log.filter", "info".to_owned())),
         _ => overrides.push(("log.filter", "debug".to_owned())),
     }
-    let settings = Settings::load(cli.config.as_ref(), overrides)?;
+    let (settings, unusable) = match Settings::load(cli.config.as_ref(), overrides) {
+        Ok(settings) => (settings, None),
+        // That is what it is asked for: it tells of them beside everything else.
+        Err(error) if matches!(*command, Command::Doctor(_)) => (Settings::usual()?, Some(error)),
+        Err(error) => return Err(error.into()),
+    };
     let is_terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
     let screen = is_terminal.then(MultiProgress::new);
     let _guard = match screen.clone() {
@@ -104,11 +115,21 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         )?,
         None => telemetry::init(&settings.log)?,
     };
+    // The file of settings serves all programs: what it says of a collector is no mistake where this one cannot export.
+    #[cfg(feature = "otlp")]
+    let _guard = {
+        let service = telemetry::Service::new("all-in-one", "callsheet", &settings.telemetry);
+        _guard.exporting(&service, &settings.telemetry)?
+    };
     let context = Context {
         settings,
         screen,
         again,
         config: cli.config,
+        part_of: std::env::var("TRACEPARENT")
+            .ok()
+            .and_then(|text| text.parse().ok()),
+        unusable,
     };
     match *command {
         Command::Film(film) => film.run(context).await,

@@ -8,7 +8,9 @@ use coordinator::settings::CoordinatorSettings;
 use llm_worker::settings::LlmSettings;
 use serde::Deserialize;
 use shared::film::Mistake;
-use shared::settings::{BrokerSettings, LogSettings, Secret, SettingsError};
+use shared::settings::{
+    ArtifactSettings, BrokerSettings, LogSettings, Secret, SettingsError, TelemetrySettings,
+};
 use url::Url;
 use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) gpu: GpuSettings,
     /// Section `[log]`.
     pub(crate) log: LogSettings,
+    /// Section `[telemetry]`.
+    pub(crate) telemetry: TelemetrySettings,
     /// Section `[llm]`, for a worker in this process.
     pub(crate) llm: LlmSettings,
 }
@@ -54,6 +58,7 @@ impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
         [
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.coordinator.mistakes(),
             self.access.mistakes(self.coordinator.listen),
             self.ffmpeg.mistakes(),
@@ -90,6 +95,23 @@ impl Settings {
         Ok(alone.broker.url)
     }
 
+    /// Where files lie that several machines share.
+    ///
+    /// # Errors
+    /// If the settings cannot be read.
+    pub(crate) fn artifacts(file: Option<&Path>) -> Result<ArtifactSettings, SettingsError> {
+        let alone: ArtifactsAlone = shared::settings::load("", file, std::env::vars_os(), [])?;
+        Ok(alone.artifacts)
+    }
+
+    /// The settings as they are where nobody has set anything.
+    ///
+    /// # Errors
+    /// None: a test loads them.
+    pub(crate) fn usual() -> Result<Self, SettingsError> {
+        shared::settings::load(&defaults(), None, [], [])
+    }
+
     /// The ComfyUI server that is named, if any.
     pub(crate) fn comfyui_url(&self) -> Option<Url> {
         // One with a mistake was refused when the settings were read.
@@ -110,6 +132,11 @@ impl Settings {
         self.client.token.as_ref().or_else(|| own().flatten())
     }
 
+    /// The token that was given for whatever coordinator is named.
+    pub(crate) const fn given_token(&self) -> Option<&Secret> {
+        self.client.token.as_ref()
+    }
+
     /// The token for a coordinator in this process, or one that `callsheet up` starts with these settings.
     pub(crate) const fn own_token(&self) -> Option<&Secret> {
         self.access.operate_token.as_ref()
@@ -127,6 +154,14 @@ impl shared::settings::Settings for BrokerAlone {
         self.broker.mistakes()
     }
 }
+
+/// Section `[artifacts]` alone.
+#[derive(Debug, Deserialize)]
+struct ArtifactsAlone {
+    artifacts: ArtifactSettings,
+}
+
+impl shared::settings::Settings for ArtifactsAlone {}
 
 /// The defaults of all the parts, and those that are different here.
 fn defaults() -> String {

@@ -11,6 +11,7 @@ use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::job::JobStatus;
 use shared::time::Timestamp;
+use shared::trace::Arrival;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::job::Job;
@@ -110,9 +111,23 @@ impl Coordinator {
         request: FilmRequest,
         key: Option<SubmissionKey>,
     ) -> Result<Submitted, AskError> {
+        self.submit_arrived(request, key, Arrival::now(None)).await
+    }
+
+    /// The same of a request that came then, as part of that trace.
+    ///
+    /// # Errors
+    /// `KeyReused`, `Store`.
+    pub async fn submit_arrived(
+        &self,
+        request: FilmRequest,
+        key: Option<SubmissionKey>,
+        arrival: Arrival,
+    ) -> Result<Submitted, AskError> {
         self.ask(|reply| Ask::Submit {
             request: Box::new(request),
             key,
+            arrival,
             reply,
         })
         .await
@@ -335,6 +350,15 @@ impl Coordinator {
         read.await
             .map(drop)
             .map_err(|error| shared::failure::chain(&error))
+    }
+
+    /// The metrics of this process, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn metrics(&self) -> Result<String, AskError> {
+        let link = self.broker.link().borrow().clone();
+        Ok(self.shared.metrics.page(&self.shared, &link).await?)
     }
 
     /// Where the files are.

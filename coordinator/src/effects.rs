@@ -34,6 +34,7 @@ pub(crate) fn to_worker(to: WorkerRef, store: StoreId, message: ToWorker) -> Out
         to: Queue::Inbox(to).into(),
         message: transient(store, message),
         purpose: Purpose::Answer,
+        dispatched: None,
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn to_everyone(store: StoreId, message: ToWorker) -> Outgoing {
         to: Address::Everyone,
         message: transient(store, message),
         purpose: Purpose::Answer,
+        dispatched: None,
     }
 }
 
@@ -74,5 +76,6 @@ pub(crate) fn reply(
         to: Address::Reply(to),
         message,
         purpose: Purpose::Answer,
+        dispatched: None,
     }
 }

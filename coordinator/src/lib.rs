@@ -13,6 +13,7 @@ mod intake;
 mod live;
 mod lock;
 mod maintenance;
+mod metrics;
 mod outbox;
 pub mod program;
 pub mod settings;

@@ -4,10 +4,13 @@
 //! crash between storing and publishing loses nothing. Answers to workers and to submitters are said once: whoever misses
 //! one asks again.
 
+use std::time::SystemTime;
+
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use shared::broker::{Address, Message, PublishError, SharedBroker};
 use shared::time::Timestamp;
+use shared::trace::{self, Kind, Span, TraceContext};
 use tokio::sync::mpsc;
 
 use crate::engine::{Input, Settling};
@@ -22,6 +25,26 @@ pub(crate) struct Outgoing {
     pub(crate) to: Address,
     pub(crate) message: Message,
     pub(crate) purpose: Purpose,
+    /// How it is traced, if it is an attempt of a film that is.
+    pub(crate) dispatched: Option<Dispatched>,
+}
+
+/// An attempt's way out, as a span that ends when it is handed to the broker.
+#[derive(Debug)]
+pub(crate) struct Dispatched {
+    pub(crate) span: Span,
+    /// The film's place in its trace, which is passed on where nothing is exported.
+    pub(crate) parent: TraceContext,
+}
+
+impl Dispatched {
+    /// It goes out now: what the message carries.
+    fn go(self) -> TraceContext {
+        match trace::is_on() {
+            true => self.span.end(),
+            false => self.parent,
+        }
+    }
 }
 
 /// What to do when it is out, or is not.
@@ -49,9 +72,13 @@ pub(crate) async fn run(
     while is_open || !under_way.is_empty() {
         tokio::select! {
             next = outgoing.recv(), if is_open && under_way.len() < UNDER_WAY => match next {
-                Some(Outgoing { to, message, purpose }) => {
+                Some(Outgoing { to, message, purpose, dispatched }) => {
                     let broker = broker.clone();
-                    under_way.push(async move { (broker.publish(&to, message).await, to, purpose) });
+                    let published = publish(broker, to, message, dispatched);
+                    under_way.push(async move {
+                        let (result, to) = published.await;
+                        (result, to, purpose)
+                    });
                 }
                 None => is_open = false,
             },
@@ -60,6 +87,30 @@ pub(crate) async fn run(
             }
         }
     }
+}
+
+async fn publish(
+    broker: SharedBroker,
+    to: Address,
+    message: Message,
+    dispatched: Option<Dispatched>,
+) -> (Result<(), PublishError>, Address) {
+    let Some(context) = dispatched.map(Dispatched::go) else {
+        return (broker.publish(&to, message).await, to);
+    };
+    let message = trace::mark(message, Some(context));
+    let began = SystemTime::now();
+    let result = broker.publish(&to, message).await;
+    if trace::is_on() {
+        let mut span = Span::of(context, "publish")
+            .kind(Kind::Producer)
+            .since(began);
+        if let Err(error) = &result {
+            span.fail(error.to_string());
+        }
+        span.end();
+    }
+    (result, to)
 }
 
 async fn report(

@@ -11,7 +11,7 @@ use shared::broker::SharedBroker;
 use shared::broker::amqp::AmqpBroker;
 use shared::program::{CommonArguments, Program};
 use shared::shutdown::shutdown_on_signals;
-use shared::telemetry;
+use shared::telemetry::{self, Service};
 
 use crate as coordinator;
 use crate::settings::Settings;
@@ -62,7 +62,8 @@ pub fn main() -> ExitCode {
 // One thread: a message goes from task to task without waking another processor. What computes for long has threads of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: Settings) -> anyhow::Result<()> {
-    let _guard = telemetry::init(&settings.log)?;
+    let service = Service::new("coordinator", "coordinator", &settings.telemetry);
+    let _guard = telemetry::init(&settings.log)?.exporting(&service, &settings.telemetry)?;
     let stop = shutdown_on_signals();
     let artifacts = ArtifactStore::connect(&settings.artifacts)?;
     let broker = AmqpBroker::connect(settings.broker.url.expose(), "callsheet coordinator").await?;

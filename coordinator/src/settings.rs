@@ -8,7 +8,7 @@ use serde::Deserialize;
 use shared::film::Mistake;
 use shared::job::JobKind;
 use shared::retry::RetryPolicy;
-use shared::settings::{self, ArtifactSettings, BrokerSettings, LogSettings};
+use shared::settings::{self, ArtifactSettings, BrokerSettings, LogSettings, TelemetrySettings};
 use shared::time::millis;
 
 use crate::access::AccessSettings;
@@ -167,6 +167,8 @@ pub struct Settings {
     pub artifacts: ArtifactSettings,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// `[coordinator]`.
     pub coordinator: CoordinatorSettings,
     /// `[access]`.
@@ -187,6 +189,7 @@ impl settings::Settings for Settings {
             self.artifacts.mistakes(),
             nowhere.into_iter().collect(),
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.coordinator.mistakes(),
             self.access.mistakes(self.coordinator.listen),
         ]

@@ -18,6 +18,7 @@ use crate::engine::{self, Engine, Shared};
 use crate::live::Live;
 use crate::lock::DataDir;
 use crate::maintenance::AnotherCoordinator;
+use crate::metrics::Metrics;
 use crate::settings::CoordinatorSettings;
 use crate::store::{self, Rows, StoreError};
 use crate::{api, intake, maintenance, outbox};
@@ -98,7 +99,7 @@ pub async fn start(
     artifacts: ArtifactStore,
 ) -> Result<Running, StartError> {
     let data_dir = DataDir::take(&settings.data_dir)?;
-    let (reader, mut writer) = store::open(&data_dir.path.join("callsheet.db")).await?;
+    let (reader, mut writer) = store::open(&data_dir.path.join(store::FILE)).await?;
     let live = recover(&mut writer, &settings).await?;
     let unusable = |source| StartError::Listen {
         address: settings.listen,
@@ -117,6 +118,7 @@ pub async fn start(
         is_reader: Arc::new(watch::channel(false).0),
         is_open: Arc::new(watch::channel(false).0),
         trouble: Arc::new(watch::channel(None).0),
+        metrics: Arc::new(Metrics::new()),
     };
     let (inputs, engine_inputs) = mpsc::channel(INPUTS);
     let (outgoing, outbox_inputs) = mpsc::unbounded_channel();

@@ -9,7 +9,7 @@ pub use self::size::{CacheType, ModelSize};
 
 use serde::Deserialize;
 use shared::film::Mistake;
-use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
+use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings, TelemetrySettings};
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// The settings of the program.
@@ -21,6 +21,8 @@ pub struct Settings {
     pub artifacts: ArtifactSettings,
     /// Section `[log]`.
     pub log: LogSettings,
+    /// Section `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
     /// Section `[gpu]`.
@@ -36,6 +38,7 @@ impl shared::settings::Settings for Settings {
             self.broker.mistakes(),
             self.artifacts.mistakes(),
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.worker.mistakes(),
             self.llm.mistakes(),
         ]

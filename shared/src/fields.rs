@@ -31,6 +31,15 @@ pub const TOOK_MS: &str = "took_ms";
 /// How many there are.
 pub const COUNT: &str = "count";
 
+/// The trace that something is part of: a film's, which is called like the film unless its submission was part of another.
+pub const TRACE_ID: &str = "trace.id";
+/// A film's id.
+pub const FILM_ID: &str = "film.id";
+/// How something ended, in a word.
+pub const OUTCOME: &str = "outcome";
+/// A card's UUID.
+pub const DEVICE: &str = "gpu.uuid";
+
 // The broker's names are those of OpenTelemetry's messaging conventions, which may still change: they stand here alone.
 
 /// Name of a queue or exchange.

@@ -20,14 +20,15 @@ mod sections;
 
 use layer::Layer;
 pub use secret::Secret;
-pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings};
+pub use sections::{ArtifactSettings, BrokerSettings, LogFormat, LogSettings, TelemetrySettings};
 
 /// The sections of the one file that serves all programs. A program lets those alone that it does not use; any other name
 /// is refused as a mistake.
-pub const SECTIONS: [&str; 11] = [
+pub const SECTIONS: [&str; 12] = [
     "broker",
     "artifacts",
     "log",
+    "telemetry",
     "coordinator",
     "access",
     "worker",

@@ -1,4 +1,4 @@
-//! Logs to the terminal, for people or as JSON. Programs call [`init`] once, in `main`.
+//! Logs to the terminal, for people or as JSON, and spans to a collector. Programs call [`init`] once, in `main`.
 
 use std::io::{self, IsTerminal};
 
@@ -7,9 +7,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::settings::{LogFormat, LogSettings, TelemetrySettings};
 
-/// Why logging could not be set up.
+/// Why logs or traces could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
@@ -24,12 +24,94 @@ pub enum TelemetryError {
     /// It is set up already.
     #[error("logging was set up before in this process")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
+    /// The exporter of traces does not start.
+    #[error("the exporter of traces does not start (telemetry.otlp_endpoint): {0}")]
+    Exporter(String),
+    /// It was started before.
+    #[error("an exporter of traces was started before in this process")]
+    ExporterTwice,
+    /// There is none in this program.
+    #[error(
+        "this program was built without the feature `otlp`: build it with `--features otlp`, or leave telemetry.otlp_endpoint empty"
+    )]
+    NoExporter,
 }
 
-/// Says that logs are set up. It holds nothing: every line is written when it is logged.
+/// Who a program is to those who read its traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// What sort of program it is.
+    pub name: String,
+    /// Which one of its sort, as the name of a worker.
+    pub instance: String,
+}
+
+impl Service {
+    /// The program of that name, unless the settings call it otherwise.
+    pub fn new(program: &str, instance: impl Into<String>, settings: &TelemetrySettings) -> Self {
+        let name = match settings.service_name.as_str() {
+            "" => format!("callsheet-{program}"),
+            name => name.to_owned(),
+        };
+        Self {
+            name,
+            instance: instance.into(),
+        }
+    }
+}
+
+/// Says that logs are set up; every line is written when it is logged. Dropped, it sends the spans that are left, for some seconds at
+/// most.
 #[derive(Debug)]
-#[must_use = "hold it until the program ends: an exporter that has something left to write will be in it"]
-pub struct Guard {}
+#[must_use = "hold it until the program ends: spans that are not sent yet are in it"]
+pub struct Guard {
+    #[cfg(feature = "otlp")]
+    _exporter: Option<crate::trace::Exporter>,
+}
+
+impl Guard {
+    const fn new() -> Self {
+        Self {
+            #[cfg(feature = "otlp")]
+            _exporter: None,
+        }
+    }
+
+    /// The same, which sends spans to the collector in the settings, if there is one.
+    ///
+    /// # Errors
+    /// If the exporter does not start, or there is none in this program.
+    #[cfg(feature = "otlp")]
+    pub fn exporting(
+        self,
+        service: &Service,
+        settings: &TelemetrySettings,
+    ) -> Result<Self, TelemetryError> {
+        let exporter = settings
+            .collector()
+            .map(|collector| crate::trace::Exporter::start(service, &collector))
+            .transpose()?;
+        Ok(Self {
+            _exporter: exporter,
+        })
+    }
+
+    /// The same, which sends spans to the collector in the settings, if there is one.
+    ///
+    /// # Errors
+    /// If there is one: this program was built without an exporter.
+    #[cfg(not(feature = "otlp"))]
+    pub fn exporting(
+        self,
+        _service: &Service,
+        settings: &TelemetrySettings,
+    ) -> Result<Self, TelemetryError> {
+        match settings.collector() {
+            None => Ok(self),
+            Some(_) => Err(TelemetryError::NoExporter),
+        }
+    }
+}
 
 /// Sends all logs of this process to stderr, coloured on a terminal unless `NO_COLOR` is set.
 ///
@@ -54,7 +136,7 @@ where
     subscriber(settings, writer, colours)?
         .try_init()
         .map_err(TelemetryError::Twice)?;
-    Ok(Guard {})
+    Ok(Guard::new())
 }
 
 fn subscriber<W>(

@@ -31,6 +31,13 @@ impl Timestamp {
         self.0
     }
 
+    /// Reads a date as HTTP writes it, as `Mon, 30 Nov 2026 06:34:07 GMT`.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        let read = parser.parse_timestamp(text).ok()?;
+        Some(Self(read.as_millisecond()))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -42,6 +49,13 @@ impl Timestamp {
             self.0
                 .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
         )
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        let since_epoch = Duration::from_millis(u64::try_from(at.0).unwrap_or(0));
+        UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
     }
 }
 
@@ -132,5 +146,16 @@ mod tests {
             early.since(early.plus(Duration::from_millis(7))),
             Duration::ZERO
         );
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        let date = Timestamp::from_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(date, Timestamp::from_millis(784_111_777_000));
+        assert_eq!(
+            SystemTime::from(date),
+            UNIX_EPOCH + Duration::from_secs(784_111_777)
+        );
+        assert_eq!(Timestamp::from_http_date("yesterday"), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::reaper::Reaper;
 #[derive(Debug)]
 pub struct Program {
     name: &'static str,
+    path: PathBuf,
     /// A command that runs another one, and what of it comes before that one.
     launcher: Vec<OsString>,
     arguments: Vec<OsString>,
@@ -64,7 +65,19 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
-        Self::launch(Vec::new(), name, label, arguments, logs)
+        Self::launch(Vec::new(), (name, path(name)?), label, arguments, logs)
+    }
+
+    /// Starts a program that is installed, and none of ours; what it prints goes to a file in `logs`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_installed<I, S>(name: &'static str, arguments: I, logs: &Path) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        Self::launch(Vec::new(), (name, name.into()), name, arguments, logs)
     }
 
     /// Starts a program on a disk of its own, of `mebibytes`, that is mounted at `folder` for it and nobody else (Linux).
@@ -88,12 +101,12 @@ impl Program {
         let mut launcher: Vec<OsString> = words.into_iter().map(Into::into).collect();
         launcher.extend([MOUNT_AND_GO.into(), "sh".into()]);
         launcher.extend([mebibytes.to_string().into(), folder.into()]);
-        Self::launch(launcher, name, name, arguments, logs)
+        Self::launch(launcher, (name, path(name)?), name, arguments, logs)
     }
 
     fn launch<I, S>(
         launcher: Vec<OsString>,
-        name: &'static str,
+        (name, path): (&'static str, PathBuf),
         label: &str,
         arguments: I,
         logs: &Path,
@@ -106,6 +119,7 @@ impl Program {
         let log = logs.join(format!("{label}.log"));
         let mut program = Self {
             name,
+            path,
             launcher,
             arguments,
             log,
@@ -124,7 +138,7 @@ impl Program {
         ensure!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut words = self.launcher.clone();
-        words.push(path(self.name)?.into());
+        words.push(self.path.clone().into());
         let child = Command::new(words.remove(0))
             .args(words)
             .args(&self.arguments)

@@ -55,9 +55,20 @@ impl Stage {
     /// # Errors
     /// If something does not start.
     pub async fn set(cast: Cast) -> Result<Self> {
+        Self::set_with(cast, |_| Ok(String::new())).await
+    }
+
+    /// The same with a file of settings, made for the folder that goes with the stage. Stubs read none.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub async fn set_with(
+        cast: Cast,
+        settings: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Self> {
         let rabbitmq = RabbitMq::start().await?;
         let url = rabbitmq.url();
-        Self::over(rabbitmq, |_| url.clone(), cast).await
+        Self::open(rabbitmq, |_| url.clone(), cast, settings).await
     }
 
     /// Starts all of it over that broker, with a user for each role.
@@ -68,6 +79,15 @@ impl Stage {
         rabbitmq: RabbitMq,
         url: impl Fn(Role) -> String,
         cast: Cast,
+    ) -> Result<Self> {
+        Self::open(rabbitmq, url, cast, |_| Ok(String::new())).await
+    }
+
+    async fn open(
+        rabbitmq: RabbitMq,
+        url: impl Fn(Role) -> String,
+        cast: Cast,
+        settings: impl FnOnce(&Path) -> Result<String>,
     ) -> Result<Self> {
         let folder = TempDir::new()?;
         let at = |name: &str| folder.path().join(name);
@@ -80,11 +100,14 @@ impl Stage {
                 text(at("artifacts")),
             ]
         };
+        std::fs::write(at("settings.toml"), settings(folder.path())?)?;
+        let config = ["--config".to_owned(), text(at("settings.toml"))];
         let own = |name: &str| ["--data-dir".to_owned(), text(at(name))];
         let listen = ["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         let arguments = common(Role::Coordinator)
             .into_iter()
             .chain(own("coordinator"))
+            .chain(config.iter().cloned())
             .chain(listen);
         let coordinator = Program::start("coordinator", "coordinator", arguments, folder.path())?;
         let worker = |name: &'static str, program: &'static str, offers: &str| {
@@ -92,7 +115,10 @@ impl Stage {
             arguments.extend(own(name));
             arguments.extend(["--name".to_owned(), name.to_owned()]);
             let program = match cast {
-                Cast::Real => program,
+                Cast::Real => {
+                    arguments.extend(config.iter().cloned());
+                    program
+                }
                 Cast::Stubs { slots, work } => {
                     let count = text(at("executions"));
                     arguments.extend([
@@ -153,6 +179,20 @@ impl Stage {
             "{}{path}",
             base.trim_end_matches(|c: char| !c.is_ascii_digit())
         ))
+    }
+
+    /// Where a worker tells its metrics, as it printed it last.
+    ///
+    /// # Errors
+    /// If it has not printed it: the settings do not say so, or it has only just started.
+    pub fn metrics_of(worker: &Program) -> Result<String> {
+        let printed = worker.printed();
+        let (_, after) = printed
+            .rsplit_once("metrics at ")
+            .context("it tells no metrics yet")?;
+        let url = after.split_whitespace().next().context("a URL")?;
+        let end = url.find("/metrics").context("the page of metrics")?;
+        Ok(url[..end].to_owned())
     }
 
     /// Asks the API.

@@ -38,6 +38,7 @@ pub fn main() -> ExitCode {
             broker: settings.broker,
             artifacts: settings.artifacts,
             log: settings.log,
+            telemetry: settings.telemetry,
             worker: settings.worker.on(settings.gpu),
             backends,
         }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::film::Mistake;
-use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings};
+use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings, TelemetrySettings};
 use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 use crate::comfyui::ComfyUiSettings;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub artifacts: ArtifactSettings,
     /// Section `[log]`.
     pub log: LogSettings,
+    /// Section `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
     /// Section `[gpu]`.
@@ -53,6 +55,7 @@ impl shared::settings::Settings for Settings {
             self.broker.mistakes(),
             self.artifacts.mistakes(),
             self.log.mistakes(),
+            self.telemetry.mistakes(),
             self.worker.mistakes(),
             self.ffmpeg.mistakes(),
             self.comfyui.mistakes(),

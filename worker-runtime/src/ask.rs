@@ -5,7 +5,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shared::broker::{Delivery, Message, Queue};
 use shared::failure::{Failure, FailureKind, chain};
@@ -16,6 +16,7 @@ use shared::protocol::{
     RunAttempt, RunRef, ToCoordinator, ToWorker,
 };
 use shared::time::Timestamp;
+use shared::trace::{self, TraceContext};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -25,6 +26,7 @@ use crate::backend::Progress;
 use crate::journal::{JournalError, Taken};
 use crate::progress;
 use crate::runs::{Answer, Run};
+use crate::traces::AttemptTrace;
 use crate::worker::Worker;
 
 /// What became of a delivery.
@@ -43,7 +45,7 @@ pub(crate) enum Asked {
 /// # Errors
 /// If nothing can be written down; the delivery went back to its queue.
 pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Asked, JournalError> {
-    let (attempt, store) = match read(&delivery) {
+    let (attempt, store, sent_at) = match read(&delivery) {
         Ok(read) => read,
         Err(reason) => {
             worker.park(delivery, &reason).await;
@@ -51,10 +53,17 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
         }
     };
     worker.heard_of(store);
-    let room = match enter(worker, &attempt).await {
+    let place = worker.place_of(attempt.payload.kind(), &attempt.profile);
+    let waited_for = place.and_then(|place| worker.shut_since(place, sent_at));
+    let me = &worker.me.worker;
+    let mut trace = AttemptTrace::taken(&delivery.message, &attempt, sent_at, me, waited_for);
+    let room = match enter(worker, &attempt, &mut trace).await {
         Entered::In(room) => Ok(room),
         Entered::Full(reason) => Err(reason),
-        Entered::GoingAway => return Ok(Asked::GoingAway(delivery)),
+        Entered::GoingAway => {
+            trace.end("going away", None);
+            return Ok(Asked::GoingAway(delivery));
+        }
     };
     let run = Run {
         of: RunRef {
@@ -64,6 +73,7 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
         },
         take: attempt.take,
         store,
+        part_of: trace.parent(),
     };
     if let Some((living, step)) = worker.runs.at_work_on(attempt.job, attempt.take) {
         // The coordinator gave that run up for its silence. It speaks before the new one asks, so that it keeps its place and
@@ -78,22 +88,27 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
     };
     if let Err(error) = worker.journal.taken(taken).await {
         leave_untouched(room).await;
+        trace.end("not begun", Some(chain(&error)));
         delivery.requeue().await;
         return Err(error);
     }
     let (progress, steps) = Progress::channel();
+    let progress = progress.noted_in(trace.phases());
+    let asked_at = SystemTime::now();
     let (guard, answered) = worker.runs.enter(run, steps.clone());
     let answer = tokio::select! {
         answer = answer(worker, run, answered) => Some(answer),
         () = worker.draining() => None,
     };
+    trace.answered(asked_at, name_of(answer));
     let room = match (&answer, room) {
         (Some(Answer::Granted(_)), Ok(room)) => room,
         (Some(Answer::Granted(_)), Err(reason)) => {
             // Only who has a run can give it back, and what is given back is queued again at once.
             tracing::info!({ fields::JOB_ID } = %run.of.job, { fields::REASON } = reason, "hands it back");
+            let part_of = trace.end("handed back", None);
             let released = released(worker, run, ReleaseReason::DidNotFit);
-            worker.reporter.report(run.of.run, store, released).await;
+            report(worker, run, part_of, released).await;
             delivery.ack().await;
             return Ok(Asked::Nothing);
         }
@@ -113,28 +128,50 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
                 steps,
                 guard,
                 room,
+                trace,
             }),
             delivery,
         )),
         Some(Answer::Denied(reason)) => {
             tracing::debug!({ fields::JOB_ID } = %run.of.job, { fields::REASON } = ?reason, "denied");
+            trace.end("denied", None);
             delivery.ack().await;
             worker.journal.forgotten(run.of.run).await;
             Ok(Asked::Nothing)
         }
         Some(Answer::Cancelled(reason)) => {
             delivery.ack().await;
+            let part_of = trace.end("cancelled", None);
             let cancelled = cancelled_before_it_began(worker, run, reason);
-            worker.reporter.report(run.of.run, store, cancelled).await;
+            report(worker, run, part_of, cancelled).await;
             Ok(Asked::Nothing)
         }
         None => {
             // The grant may be on its way: the coordinator must not wait for a run that will not begin.
+            let part_of = trace.end("going away", None);
             let released = released(worker, run, ReleaseReason::Drain);
-            worker.reporter.report(run.of.run, store, released).await;
+            report(worker, run, part_of, released).await;
             Ok(Asked::GoingAway(delivery))
         }
     }
+}
+
+/// An answer in a word, for traces.
+const fn name_of(answer: Option<Answer>) -> &'static str {
+    match answer {
+        Some(Answer::Granted(_)) => "granted",
+        Some(Answer::Denied(_)) => "denied",
+        Some(Answer::Cancelled(_)) => "cancelled",
+        None => "none",
+    }
+}
+
+/// Reports how a run ended that did not begin.
+async fn report(worker: &Worker, run: Run, part_of: Option<TraceContext>, report: ToCoordinator) {
+    worker
+        .reporter
+        .report(run.of.run, run.store, part_of, report)
+        .await;
 }
 
 async fn leave_untouched(room: Result<Option<Box<Room>>, String>) {
@@ -161,11 +198,14 @@ fn cancelled_before_it_began(worker: &Worker, run: Run, reason: DenyReason) -> T
     })
 }
 
-fn read(delivery: &Delivery) -> Result<(Box<RunAttempt>, Option<StoreId>), String> {
+/// The attempt, whose it is, and when it was sent.
+type Read = (Box<RunAttempt>, Option<StoreId>, Timestamp);
+
+fn read(delivery: &Delivery) -> Result<Read, String> {
     let envelope =
         Envelope::<ToWorker>::from_json(&delivery.message.body).map_err(|error| chain(&error))?;
     match envelope.message {
-        ToWorker::RunAttempt(attempt) => Ok((attempt, envelope.store)),
+        ToWorker::RunAttempt(attempt) => Ok((attempt, envelope.store, envelope.sent_at)),
         ToWorker::AttemptGranted(_)
         | ToWorker::AttemptDenied(_)
         | ToWorker::CancelAttempt(_)
@@ -210,6 +250,7 @@ async fn say_started(worker: &Worker, run: Run) {
     // Asking again is a question of its own, not a repeat of the last one: whoever drops repeats must answer it.
     let envelope = Envelope::new(run.store, ToCoordinator::AttemptStarted(started));
     let message = Message::durable(envelope.message_id, envelope.to_json());
+    let message = trace::mark(message, run.part_of);
     if let Err(error) = worker.broker.publish(&Queue::Reports.into(), message).await {
         tracing::debug!({ fields::ERROR } = %error, "the question for a grant may not have arrived");
     }

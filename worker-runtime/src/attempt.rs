@@ -4,12 +4,14 @@ use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shared::failure::{Failure, FailureKind, chain};
 use shared::fields;
+use shared::ids::ProfileName;
 use shared::job::Outcome;
 use shared::protocol::{AttemptFailed, AttemptSucceeded, ReleaseReason, RunAttempt, ToCoordinator};
+use shared::trace::TraceContext;
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -17,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use crate::admission::{How, Left, Room, needs_room};
+use crate::admission::{How, Left, Room, Shown, needs_room};
 use crate::ask::released;
 use crate::backend::{AttemptContext, Notebook, Progress, Step};
+use crate::metrics::{Adopted, NO_DEVICE};
 use crate::progress;
 use crate::runs::{Run, RunGuard, StopReason};
 use crate::slots::Slot;
+use crate::traces::{AttemptTrace, RunTold};
 use crate::worker::Worker;
 
 /// How long the end of a backend's future is waited for once it is dropped.
@@ -40,6 +44,8 @@ pub(crate) struct Granted {
     pub(crate) guard: RunGuard,
     /// What it was promised of the card, if it needs one.
     pub(crate) room: Option<Box<Room>>,
+    /// What it went through so far.
+    pub(crate) trace: AttemptTrace,
 }
 
 /// How a run ended.
@@ -53,15 +59,24 @@ enum End {
 pub(crate) async fn perform(worker: &Arc<Worker>, mut granted: Granted, slot: Slot) -> Slot {
     let run = granted.run;
     let room = granted.room.take();
+    let began = SystemTime::now();
     tracing::info!({ fields::PROFILE } = %granted.attempt.profile, "the run begins");
     let (end, left) = work(worker, &granted, room.as_deref()).await;
     log(&end);
+    let mut shown = Shown::default();
     if let Some(room) = room {
         // Before the report: the next job may come with the answer.
-        let usual = room.end(left).await;
-        worker.takes(&granted.attempt.profile, usual);
+        shown = room.end(left).await;
+        worker.takes(&granted.attempt.profile, shown.usual);
         worker.admission.look_now();
     }
+    let told = Told {
+        began,
+        end: &end,
+        shown,
+        trace: granted.trace,
+    };
+    let part_of = told.tell(worker, &granted.attempt, granted.granted_at.elapsed());
     let report = match end {
         End::Succeeded(outcome, took) => {
             ToCoordinator::AttemptSucceeded(Box::new(AttemptSucceeded {
@@ -78,9 +93,59 @@ pub(crate) async fn perform(worker: &Arc<Worker>, mut granted: Granted, slot: Sl
         }),
         End::Released(reason) => released(worker, run, reason),
     };
-    worker.reporter.report(run.of.run, run.store, report).await;
+    let reporter = &worker.reporter;
+    reporter
+        .report(run.of.run, run.store, part_of, report)
+        .await;
     drop(granted.guard);
     slot
+}
+
+/// How a run went, for those who watch the worker.
+struct Told<'a> {
+    began: SystemTime,
+    end: &'a End,
+    shown: Shown,
+    trace: AttemptTrace,
+}
+
+impl Told<'_> {
+    /// Counts the run and hands its trace over; what its report carries.
+    fn tell(
+        mut self,
+        worker: &Worker,
+        attempt: &RunAttempt,
+        took: Duration,
+    ) -> Option<TraceContext> {
+        let (outcome, failure) = match self.end {
+            End::Succeeded(..) => ("succeeded", None),
+            End::Failed(failure) => ("failed", Some(failure.to_string())),
+            End::Released(_) => ("released", None),
+        };
+        let kind = attempt.payload.kind();
+        let offer = worker.offer(kind, &attempt.profile);
+        let needs_card = offer.is_some_and(|offer| offer.profile.needs.device.is_some());
+        let card = worker.admission.card().filter(|_| needs_card);
+        let device = card.map_or_else(|| NO_DEVICE.to_owned(), |card| card.device.uuid.to_string());
+        // Of what is not offered there may be any number of names.
+        if let Some(offer) = offer {
+            let profile = &offer.profile.name;
+            let metrics = &worker.metrics;
+            metrics.ran((kind, profile), &device, outcome, took);
+            if self.shown.was_loaded {
+                metrics.loaded(profile, &device, self.shown.load);
+            }
+        }
+        self.trace.ran(RunTold {
+            began: self.began,
+            backend: offer.map(|offer| offer.profile.backend.as_str()),
+            device: &device,
+            outcome,
+            failure: failure.clone(),
+            load: self.shown.load,
+        });
+        self.trace.end(outcome, failure)
+    }
 }
 
 fn log(end: &End) {
@@ -99,7 +164,7 @@ fn log(end: &End) {
 }
 
 async fn work(worker: &Arc<Worker>, granted: &Granted, room: Option<&Room>) -> (End, Left) {
-    if let Some(adopted) = adopt(worker, granted.run).await {
+    if let Some(adopted) = adopt(worker, granted.run, &granted.attempt.profile).await {
         let end = End::Succeeded(adopted.outcome, adopted.took);
         return (end, Left::Untouched);
     }
@@ -124,7 +189,7 @@ async fn work(worker: &Arc<Worker>, granted: &Granted, room: Option<&Room>) -> (
 }
 
 /// The result of an earlier run of the same job and take here, if it is still there.
-async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
+async fn adopt(worker: &Worker, run: Run, profile: &ProfileName) -> Option<AttemptSucceeded> {
     let success = worker.journal.success_of(run.of.job, run.take)?;
     if let Some(artifact) = success.outcome.product.artifact()
         && let Err(error) = worker.artifacts.verify(artifact).await
@@ -136,6 +201,7 @@ async fn adopt(worker: &Worker, run: Run) -> Option<AttemptSucceeded> {
         return None;
     }
     tracing::info!({ fields::TAKE } = %run.take, "adopted an earlier result");
+    worker.metrics.adopted(profile, Adopted::Result);
     Some(success)
 }
 
@@ -193,6 +259,7 @@ async fn run_backend(
         ),
     };
     let (cancelled, leaving) = (context.cancelled.clone(), context.leaving.clone());
+    let notebook = context.notebook.clone();
     let _told = {
         let (worker, steps, lease) = (Arc::clone(worker), granted.steps.clone(), granted.lease);
         AbortOnDropHandle::new(tokio::spawn(async move {
@@ -233,6 +300,10 @@ async fn run_backend(
     };
     if matches!(&end, End::Failed(failure) if failure.kind != FailureKind::Cancelled) {
         worker.doubt(place);
+    }
+    if matches!(&end, End::Succeeded(..)) && notebook.is_adopting() {
+        let profile = &granted.attempt.profile;
+        worker.metrics.adopted(profile, Adopted::Render);
     }
     (end, left)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use shared::artifacts::ArtifactStore;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::gpu::gate::BackendSays;
 pub use crate::gpu::ledger::{BackendId, BackendKind};
 use crate::journal::NoteWriter;
+use crate::traces::Phases;
 
 /// Something that does the work of one or more profiles: an inference server, a render server, or code in this process.
 #[async_trait]
@@ -159,6 +161,8 @@ pub struct Progress {
     sender: tokio::sync::watch::Sender<Step>,
     /// Told with every word.
     note: Option<Arc<str>>,
+    /// Where phases are noted, if anybody wants to know.
+    phases: Option<Phases>,
 }
 
 /// The latest word of an attempt.
@@ -176,21 +180,39 @@ impl Progress {
     /// A progress to tell, and where to hear it.
     pub fn channel() -> (Self, tokio::sync::watch::Receiver<Step>) {
         let (sender, receiver) = tokio::sync::watch::channel(Step::default());
-        (Self { sender, note: None }, receiver)
+        let progress = Self {
+            sender,
+            note: None,
+            phases: None,
+        };
+        (progress, receiver)
     }
 
     /// The same, with that told beside every word; it is told at once.
     pub(crate) fn noting(&self, note: impl Into<Arc<str>>) -> Self {
         let noting = Self {
-            sender: self.sender.clone(),
             note: Some(note.into()),
+            ..self.clone()
         };
         noting.tell("begins", 0, 0);
         noting
     }
 
+    /// The same, whose phases are noted there.
+    pub(crate) fn noted_in(self, phases: Option<Phases>) -> Self {
+        Self { phases, ..self }
+    }
+
+    /// Notes for whoever traces the run that a phase begins which is not worth a word to others.
+    pub fn enter(&self, phase: &str) {
+        if let Some(phases) = &self.phases {
+            phases.note(phase);
+        }
+    }
+
     /// Tells that `step` of `steps` is done.
     pub fn tell(&self, phase: &str, step: u32, steps: u32) {
+        self.enter(phase);
         let phase = match &self.note {
             Some(note) => format!("{phase} ({note})"),
             None => phase.to_owned(),
@@ -205,6 +227,8 @@ impl Progress {
 pub struct Notebook {
     earlier: Option<String>,
     writer: Option<NoteWriter>,
+    /// Whether this run has submitted something of its own.
+    is_written: Arc<AtomicBool>,
 }
 
 impl Notebook {
@@ -212,6 +236,7 @@ impl Notebook {
         Self {
             earlier,
             writer: Some(writer),
+            is_written: Arc::default(),
         }
     }
 
@@ -220,11 +245,17 @@ impl Notebook {
         self.earlier.as_deref()
     }
 
+    /// Whether an earlier run had submitted work, and this one nothing: it has found that work again, if it has come to anything.
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.earlier.is_some() && !self.is_written.load(Ordering::Relaxed)
+    }
+
     /// Writes a note in the place of this run's last one. When this returns, the note is on disk.
     ///
     /// # Errors
     /// A transient failure, if the disk did not take it: do not submit the work then.
     pub async fn write(&self, note: &str) -> Result<(), Failure> {
+        self.is_written.store(true, Ordering::Relaxed);
         let Some(writer) = &self.writer else {
             return Ok(());
         };

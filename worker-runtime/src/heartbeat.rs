@@ -34,7 +34,11 @@ pub(crate) async fn tell(worker: Arc<Worker>) {
 pub(crate) async fn say(worker: &Worker, host: &str) {
     let state = state(worker, host);
     worker
-        .mention(worker.store(), ToCoordinator::WorkerState(Box::new(state)))
+        .mention(
+            worker.store(),
+            None,
+            ToCoordinator::WorkerState(Box::new(state)),
+        )
         .await;
 }
 
@@ -74,18 +78,7 @@ fn state(worker: &Worker, host: &str) -> WorkerState {
 /// Which profiles are not taken, and why.
 fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
     let why = |(place, offer): (usize, &crate::offers::Offer)| {
-        let shut = conditions.gate[place].as_ref();
-        let never = shut.is_some_and(|shut| shut.never);
-        let for_now = || {
-            let backend = conditions.not_ready[offer.backend].as_ref();
-            let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
-            let queue = || conditions.blocked[place].clone();
-            let card = || conditions.standing[place].clone();
-            let gate = || shut.map(|shut| shut.reason.clone());
-            backend.or_else(queue).or_else(gate).or_else(card)
-        };
-        let refusal = shut.filter(|shut| shut.never);
-        let reason = refusal.map(|shut| shut.reason.clone()).or_else(for_now)?;
+        let (never, reason) = why_not(worker, conditions, place)?;
         Some(Waiting {
             kind: offer.profile.kind,
             profile: offer.profile.name.clone(),
@@ -94,4 +87,26 @@ fn waiting(worker: &Worker, conditions: &Conditions) -> Vec<Waiting> {
         })
     };
     worker.offers.iter().enumerate().filter_map(why).collect()
+}
+
+/// Why jobs of that offer are not taken, if they are not, and whether no time will change it.
+pub(crate) fn why_not(
+    worker: &Worker,
+    conditions: &Conditions,
+    place: usize,
+) -> Option<(bool, String)> {
+    let offer = &worker.offers[place];
+    let shut = conditions.gate[place].as_ref();
+    let never = shut.is_some_and(|shut| shut.never);
+    let for_now = || {
+        let backend = conditions.not_ready[offer.backend].as_ref();
+        let backend = backend.map(|reason| format!("{}: {reason}", offer.profile.backend));
+        let queue = || conditions.blocked[place].clone();
+        let card = || conditions.standing[place].clone();
+        let gate = || shut.map(|shut| shut.reason.clone());
+        backend.or_else(queue).or_else(gate).or_else(card)
+    };
+    let refusal = shut.filter(|shut| shut.never);
+    let reason = refusal.map(|shut| shut.reason.clone()).or_else(for_now)?;
+    Some((never, reason))
 }

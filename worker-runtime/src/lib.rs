@@ -12,6 +12,8 @@ mod heartbeat;
 mod host;
 mod inbox;
 mod journal;
+mod listener;
+mod metrics;
 mod offers;
 mod pace;
 pub mod program;
@@ -24,6 +26,7 @@ pub mod serving;
 pub mod settings;
 mod slots;
 mod tap;
+mod traces;
 mod worker;
 
 pub use self::journal::JournalError;

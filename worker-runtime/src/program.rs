@@ -9,9 +9,11 @@ use shared::artifacts::{ArtifactError, ArtifactStore};
 use shared::broker::SharedBroker;
 use shared::broker::amqp::AmqpBroker;
 use shared::program::{CommonArguments, Program};
-use shared::settings::{ArtifactSettings, BrokerSettings, LogSettings, Settings};
+use shared::settings::{
+    ArtifactSettings, BrokerSettings, LogSettings, Settings, TelemetrySettings,
+};
 use shared::shutdown::shutdown_on_signals;
-use shared::telemetry;
+use shared::telemetry::{self, Service};
 
 use crate::backend::Backend;
 use crate::settings::WorkerConfig;
@@ -44,6 +46,8 @@ pub struct WorkerParts {
     pub artifacts: ArtifactSettings,
     /// Section `[log]`.
     pub log: LogSettings,
+    /// Section `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// Section `[worker]`.
     pub worker: WorkerConfig,
     /// Its backends, made from its other sections.
@@ -72,20 +76,20 @@ impl WorkerArguments {
 // One thread: a message goes from task to task without waking another processor. What computes for long has threads of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
-    let _guard = telemetry::init(&parts.log)?;
+    let service = Service::new(name, parts.worker.worker.to_string(), &parts.telemetry);
+    let _guard = telemetry::init(&parts.log)?.exporting(&service, &parts.telemetry)?;
     let stop = shutdown_on_signals();
     let artifacts = ArtifactStore::connect(&parts.artifacts)?;
     look_in(&artifacts).await?;
     let connection = format!("callsheet {name}");
     let broker = AmqpBroker::connect(parts.broker.url.expose(), &connection).await?;
     let broker: SharedBroker = Arc::new(broker);
-    let worker = crate::run(
-        parts.backends,
-        parts.worker,
-        Arc::clone(&broker),
-        artifacts,
-        stop,
-    );
+    let config = WorkerConfig {
+        metrics_listen: parts.telemetry.metrics_address(),
+        program: name.to_owned(),
+        ..parts.worker
+    };
+    let worker = crate::run(parts.backends, config, Arc::clone(&broker), artifacts, stop);
     let ended = worker.await;
     broker.close().await;
     Ok(ended?)

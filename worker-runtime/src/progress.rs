@@ -45,7 +45,11 @@ pub(crate) async fn say(worker: &Worker, run: Run, step: Step) {
         expected_ms: None,
     };
     worker
-        .mention(run.store, ToCoordinator::AttemptProgress(progress))
+        .mention(
+            run.store,
+            run.part_of,
+            ToCoordinator::AttemptProgress(progress),
+        )
         .await;
 }
 

@@ -7,6 +7,7 @@ use shared::failure::{Failure, FailureKind, chain};
 use shared::fields;
 use shared::ids::{RunId, StoreId};
 use shared::protocol::{AttemptFailed, Envelope, ToCoordinator};
+use shared::trace::{self, Kind, Span, TraceContext};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,7 +41,13 @@ impl Reporter {
     }
 
     /// Writes down how a run ended and sees to it that the coordinator hears of it. Returns as soon as it is written down.
-    pub(crate) async fn report(&self, run: RunId, store: Option<StoreId>, message: ToCoordinator) {
+    pub(crate) async fn report(
+        &self,
+        run: RunId,
+        store: Option<StoreId>,
+        part_of: Option<TraceContext>,
+        message: ToCoordinator,
+    ) {
         let report = Envelope::new(store, message);
         if let Err(error) = self
             .journal
@@ -52,20 +59,35 @@ impl Reporter {
                 "the report of a run could not be written down; it is published all the same"
             );
         }
-        self.publish(run, report);
+        self.publish(run, part_of, report);
     }
 
     /// Sees to it that the coordinator hears of a report that is written down already.
-    pub(crate) fn publish(&self, run: RunId, report: Envelope<ToCoordinator>) {
+    pub(crate) fn publish(
+        &self,
+        run: RunId,
+        part_of: Option<TraceContext>,
+        report: Envelope<ToCoordinator>,
+    ) {
         let this = self.clone();
         let ended = self.ended.clone();
         let publish = async move {
-            if this.publish_until_confirmed(report).await {
+            let written_at = report.sent_at;
+            if this.publish_until_confirmed(part_of, report).await {
+                if let Some(part_of) = part_of.filter(|_| trace::is_on()) {
+                    let span = Span::of(part_of, "report").kind(Kind::Producer);
+                    span.since_timestamp(written_at).end();
+                }
                 this.journal.confirmed(run).await;
             }
         };
         self.pending
             .spawn(async move { ended.run_until_cancelled(publish).await });
+    }
+
+    /// How many reports the broker does not have yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// Waits until nothing is left to publish.
@@ -75,10 +97,15 @@ impl Reporter {
     }
 
     /// Publishes until the broker has it. `false` if it never will, whatever a person does.
-    async fn publish_until_confirmed(&self, mut report: Envelope<ToCoordinator>) -> bool {
+    async fn publish_until_confirmed(
+        &self,
+        part_of: Option<TraceContext>,
+        mut report: Envelope<ToCoordinator>,
+    ) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             let message = Message::durable(report.message_id, report.to_json());
+            let message = trace::mark(message, part_of);
             match self.broker.publish(&Queue::Reports.into(), message).await {
                 Ok(()) => return true,
                 Err(PublishError::TooLarge(why)) => match too_large(&report, &why) {

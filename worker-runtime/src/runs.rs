@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared::fields;
 use shared::ids::{JobId, RunId, StoreId, Take, WorkerId};
 use shared::protocol::{DenyReason, RunRef};
+use shared::trace::TraceContext;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -19,6 +20,8 @@ pub(crate) struct Run {
     pub(crate) of: RunRef,
     pub(crate) take: Take,
     pub(crate) store: Option<StoreId>,
+    /// What its attempt was sent as part of.
+    pub(crate) part_of: Option<TraceContext>,
 }
 
 impl Run {
@@ -30,6 +33,7 @@ impl Run {
             { fields::ATTEMPT } = %self.of.attempt,
             { fields::RUN_ID } = %self.of.run,
             { fields::WORKER_ID } = %worker,
+            { fields::TRACE_ID } = self.part_of.map(|it| display(it.trace_id())),
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Starts the parts of a worker in order, and stops them in order.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use shared::fields;
 use shared::ids::{BootId, RunId};
 use shared::protocol::{ReleaseReason, ToCoordinator, WorkerRef};
 use shared::time::Timestamp;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,6 +24,7 @@ use crate::ask::released;
 use crate::backend::Backend;
 use crate::gpu::probe::host::{HostSource, ThisHost};
 use crate::journal::{Journal, JournalError, LeftOver, Taken};
+use crate::metrics::Metrics;
 use crate::offers::{self, Offer};
 use crate::report::Reporter;
 use crate::runs::{Run, Runs, StopReason};
@@ -29,7 +32,7 @@ use crate::settings::WorkerConfig;
 use crate::slots::Slots;
 use crate::tap::Card;
 use crate::worker::{Conditions, Worker, scratch_root};
-use crate::{admission, heartbeat, host, inbox, journal, readiness, tap};
+use crate::{admission, heartbeat, host, inbox, journal, listener, readiness, tap};
 
 /// How long a worker that stops goes on trying to deliver its last reports. What is left is delivered after its next start.
 const LAST_REPORTS: Duration = Duration::from_secs(10);
@@ -58,6 +61,17 @@ pub enum WorkerError {
     /// The broker does not let it read its own inbox.
     #[error("the broker refuses the worker's inbox: {0}; check the permissions of its user")]
     InboxRefused(String),
+    /// It cannot tell its metrics.
+    #[error(
+        "cannot listen on {address}; choose another address (telemetry.metrics_listen), or stop what listens there"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A part of it died: a mistake in this program.
     #[error("a part of the worker died")]
     Died(#[source] tokio::task::JoinError),
@@ -92,6 +106,10 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     let offers = check(&backends, &config)?;
+    let listener = match config.metrics_listen {
+        Some(address) => Some(listener::bind(address).await?),
+        None => None,
+    };
     let journal = Journal::open(&config.data_dir.join("journal"), Timestamp::now()).await?;
     let (journal, left_over, writer) = (journal.journal, journal.left_over, journal.writer);
     empty_scratch(&config).await?;
@@ -122,6 +140,8 @@ pub async fn run_on(
         recheck: backends.iter().map(|_| Notify::new()).collect(),
         attempts: TaskTracker::new(),
         store: Mutex::new(None),
+        shut_last: Mutex::new(vec![None; offers.len()]),
+        metrics: Metrics::new(),
         ended: ended.clone(),
         config,
         broker,
@@ -134,7 +154,7 @@ pub async fn run_on(
     // Fires at the latest when this future is dropped.
     let end = ended.drop_guard();
     catch_up(&worker, left_over).await;
-    let result = live(&worker, shutdown).await;
+    let result = live(&worker, listener, shutdown).await;
     drop(end);
     drop(worker);
     close(writer).await;
@@ -185,7 +205,7 @@ async fn remove_runs(folder: &Path) -> std::io::Result<()> {
 /// Tells the coordinator what an earlier life could not.
 async fn catch_up(worker: &Worker, left_over: LeftOver) {
     for (run, report) in left_over.reports {
-        worker.reporter.publish(run, report);
+        worker.reporter.publish(run, None, report);
     }
     for Taken {
         run, take, store, ..
@@ -196,15 +216,28 @@ async fn catch_up(worker: &Worker, left_over: LeftOver) {
             of: run,
             take,
             store,
+            part_of: None,
         };
         let report: ToCoordinator = released(worker, run, ReleaseReason::Restarted);
-        worker.reporter.report(run.of.run, store, report).await;
+        let reporter = &worker.reporter;
+        reporter.report(run.of.run, store, None, report).await;
     }
 }
 
 /// Serves until it is told to stop and has stopped, or a part cannot go on.
-async fn live(worker: &Arc<Worker>, shutdown: CancellationToken) -> Result<(), WorkerError> {
+async fn live(
+    worker: &Arc<Worker>,
+    listener: Option<TcpListener>,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
     let mut services = JoinSet::new();
+    if let Some(listener) = listener {
+        let worker = Arc::clone(worker);
+        services.spawn(async move {
+            listener::serve(worker, listener).await;
+            Ok(())
+        });
+    }
     services.spawn(inbox::serve(Arc::clone(worker)));
     services.spawn({
         let worker = Arc::clone(worker);

@@ -1,5 +1,6 @@
 //! Settings of one worker.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +74,12 @@ pub struct WorkerConfig {
     /// How fast time goes for the work on a card. Not to be set by users: it makes nothing faster.
     #[serde(skip)]
     pub pace: Pace,
+    /// Where metrics, `/healthz` and `/readyz` are told; nowhere if absent. Section `[telemetry]`.
+    #[serde(skip)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// What the program is called that this worker is part of, in its metrics.
+    #[serde(skip, default = "defaults::program")]
+    pub program: String,
 }
 
 /// Section `[gpu]`: the card that a worker's backends run on.
@@ -130,6 +137,9 @@ impl From<DeviceChoice> for String {
 mod defaults {
     use std::time::Duration;
 
+    pub(super) fn program() -> String {
+        "worker".to_owned()
+    }
     pub(super) const fn slots() -> u32 {
         1
     }
@@ -181,6 +191,8 @@ impl WorkerConfig {
             prepare_interval: defaults::prepare_interval(),
             gpu: GpuSettings::default(),
             pace: Pace::default(),
+            metrics_listen: None,
+            program: defaults::program(),
         }
     }
 

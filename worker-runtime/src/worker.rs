@@ -9,6 +9,8 @@ use shared::fields;
 use shared::ids::{ProfileName, StoreId};
 use shared::job::JobKind;
 use shared::protocol::{Envelope, ToCoordinator, WorkerRef};
+use shared::time::Timestamp;
+use shared::trace::{self, TraceContext};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +22,9 @@ use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
 use crate::gpu::footprint::Usual;
 use crate::gpu::probe::host::HostSource;
+use crate::heartbeat;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::offers::Offer;
 use crate::report::Reporter;
 use crate::runs::Runs;
@@ -39,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) offers: Vec<Offer>,
     pub(crate) journal: Journal,
     pub(crate) reporter: Reporter,
+    pub(crate) metrics: Metrics,
     pub(crate) slots: Slots,
     pub(crate) runs: Arc<Runs>,
     pub(crate) conditions: watch::Sender<Conditions>,
@@ -60,6 +65,8 @@ pub(crate) struct Worker {
     pub(crate) ended: CancellationToken,
     /// The store that was heard of last.
     pub(crate) store: Mutex<Option<StoreId>>,
+    /// Why each offer was not taken last, and when; one entry for each offer. Kept for those who look at traces.
+    pub(crate) shut_last: Mutex<Vec<Option<(Timestamp, String)>>>,
 }
 
 /// What decides whether new work is taken, beside free slots.
@@ -111,6 +118,22 @@ impl Worker {
             && now.blocked[place].is_none()
     }
 
+    /// Whether a job of that offer would be taken now, if there is a free slot.
+    pub(crate) fn would_take(&self, place: usize) -> bool {
+        self.admits(place) && self.conditions.borrow().standing[place].is_none()
+    }
+
+    /// What kept a job of that offer from being taken since then, as it was told last.
+    pub(crate) fn shut_since(&self, place: usize, since: Timestamp) -> Option<String> {
+        let shut = self.shut_last().get(place).cloned().flatten();
+        shut.filter(|(at, _)| *at >= since).map(|(_, why)| why)
+    }
+
+    /// What this program is called.
+    pub(crate) fn program(&self) -> &str {
+        &self.config.program
+    }
+
     /// Takes nothing more for that backend before it says that it is ready.
     pub(crate) fn doubt(&self, backend: usize) {
         let why = "is being looked at again after a failure".to_owned();
@@ -120,11 +143,35 @@ impl Worker {
 
     /// Changes a condition; wakes others only if it is another one than before.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Conditions)) {
-        self.conditions.send_if_modified(|conditions| {
+        let is_changed = self.conditions.send_if_modified(|conditions| {
             let before = conditions.clone();
             change(conditions);
+            // What keeps a job waiting is told until it passes.
+            self.note_shut(&before);
             *conditions != before
         });
+        if is_changed {
+            let now = self.conditions.borrow().clone();
+            self.note_shut(&now);
+        }
+    }
+
+    fn note_shut(&self, conditions: &Conditions) {
+        if !trace::is_on() {
+            return;
+        }
+        let now = Timestamp::now();
+        for (place, last) in self.shut_last().iter_mut().enumerate() {
+            if let Some((_, why)) = heartbeat::why_not(self, conditions, place) {
+                *last = Some((now, why));
+            }
+        }
+    }
+
+    fn shut_last(&self) -> MutexGuard<'_, Vec<Option<(Timestamp, String)>>> {
+        self.shut_last
+            .lock()
+            .expect("nothing panics while it holds this lock")
     }
 
     /// Begins a granted run. At its end the slot is free again, or the caller's if that still waits for it.
@@ -151,9 +198,15 @@ impl Worker {
     }
 
     /// Says something that may be lost.
-    pub(crate) async fn mention(&self, store: Option<StoreId>, message: ToCoordinator) {
+    pub(crate) async fn mention(
+        &self,
+        store: Option<StoreId>,
+        part_of: Option<TraceContext>,
+        message: ToCoordinator,
+    ) {
         let envelope = Envelope::new(store, message);
         let message = Message::transient(envelope.message_id, envelope.to_json());
+        let message = trace::mark(message, part_of);
         if let Err(error) = self.broker.publish(&Queue::Reports.into(), message).await {
             tracing::debug!({ fields::ERROR } = %error, "a word to the coordinator was lost");
         }

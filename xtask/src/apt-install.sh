@@ -8,7 +8,7 @@ policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 130' INT TERM
-    printf '#!/bin/sh\n[ "$1" = rabbitmq-server ] && exit 101\nexit 0\n' >"$policy"
+    printf '#!/bin/sh\ncase "$1" in rabbitmq-server | prometheus*) exit 101 ;; esac\nexit 0\n' >"$policy"
     chmod 755 "$policy"
 fi
 
@@ -19,8 +19,12 @@ $apt install --no-install-recommends "$@"
 
 # Nor should it start with the machine.
 for package in "$@"; do
-    if [ "$package" = rabbitmq-server ] && command -v systemctl >/dev/null; then
-        systemctl --quiet disable rabbitmq-server || true
-        echo "rabbitmq-server is installed but not enabled (systemctl enable --now rabbitmq-server starts it)"
-    fi
+    case "$package" in
+    rabbitmq-server | prometheus)
+        if command -v systemctl >/dev/null; then
+            systemctl --quiet disable "$package" || true
+            echo "$package is installed but not enabled (systemctl enable --now $package starts it)"
+        fi
+        ;;
+    esac
 done

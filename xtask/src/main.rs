@@ -37,7 +37,7 @@ Usage: cargo xtask TASK
                           your own of the KIND openai, ollama or gemini
   conformance comfyui URL hold the video worker's client against a ComfyUI server of yours; it needs no models, takes a
                           minute, and leaves some small files in the server's output folder
-  docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI, keys of workflows
+  docs                    write the generated parts of docs/ anew: schemas, AsyncAPI, OpenAPI, metrics, keys of workflows
 
 Missing programs are installed with apt on Debian and Ubuntu, and named elsewhere.";
 
@@ -102,7 +102,12 @@ fn demo(arguments: Vec<OsString>) -> Outcome {
 }
 
 fn test(arguments: &[OsString]) -> Outcome {
-    platform::need(&[platform::FFMPEG, platform::RABBITMQ, platform::PIKA])?;
+    platform::need(&[
+        platform::FFMPEG,
+        platform::RABBITMQ,
+        platform::PIKA,
+        platform::PROMETHEUS,
+    ])?;
     let (llama, moto) = (pypi::LLAMA.python()?, pypi::MOTO.python()?);
     // The stories start the programs, which `cargo test` alone would not build.
     run(&mut cargo("build --workspace --exclude xtask --bins"))?;
@@ -166,6 +171,8 @@ fn docs() -> Outcome {
         .args([
             "--test",
             "schemas",
+            "--test",
+            "metrics",
             "--test",
             "openapi",
             "--test",

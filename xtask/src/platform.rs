@@ -44,6 +44,13 @@ pub(crate) const DEBOOTSTRAP: Program = Program {
     is_there: || runs("debootstrap", &["--version"]),
 };
 
+/// Scrapes all programs in a story, and with promtool looks for faults in metrics and alerts.
+pub(crate) const PROMETHEUS: Program = Program {
+    package: "prometheus",
+    elsewhere: "Prometheus 2.40 or newer with promtool, on the PATH (macOS: `brew install prometheus`)",
+    is_there: || runs("prometheus", &["--version"]) && runs("promtool", &["--version"]),
+};
+
 /// Python with what makes folders of its packages.
 pub(crate) const PYTHON: Program = Program {
     package: "python3-venv",

@@ -1,6 +1,9 @@
 //! `callsheet doctor`
 
+use std::path::PathBuf;
+
 use clap::Args;
+use url::Url;
 use video_worker::workflows::Library;
 
 use super::workflows::check::look_at;
@@ -10,6 +13,10 @@ use crate::settings::Settings;
 use crate::{Context, term};
 
 /// Look at everything that films need here, and say what is missing and what to do
+///
+/// Looked at are the settings of all programs, the coordinator and its database, the broker with what is declared there and what its
+/// user may do, room on the disks, the clocks, the store of files, ffmpeg, the card, and each server with its models and
+/// workflows. The exit code is 0 if nothing is wrong, 1 if something is.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// A ComfyUI server to look at; may be given several times [default: the one in the settings]
@@ -55,23 +62,45 @@ impl Doctor {
         let settings = &context.settings;
         let folder = settings.comfyui.folder();
         let library = Library::load(folder);
-        let broker = Settings::broker_url(context.config.as_deref());
-        let (ffmpeg, broker, servers) = tokio::join!(
+        let file = context.config.as_deref();
+        let data_dir = &settings.coordinator.data_dir;
+        let coordinator = settings.coordinator_url();
+        let is_named = settings.client.coordinator.is_some();
+        let artifacts = Settings::artifacts(file);
+        let mut disks = vec![data_dir.clone()];
+        // Of a place elsewhere, who keeps it knows.
+        disks.extend(artifacts.iter().filter_map(|it| folder_of(&it.url)));
+        let (coordinator, store, broker, artifacts, ffmpeg, card, models, servers) = tokio::join!(
+            doctor::coordinator(&coordinator, is_named),
+            doctor::store(data_dir),
+            doctor::broker(Settings::broker_url(file)),
+            doctor::artifacts(artifacts),
             doctor::ffmpeg(&settings.ffmpeg),
-            doctor::broker(broker),
+            doctor::card(&settings.gpu),
+            doctor::models(&settings.llm),
             look_at(urls),
         );
-        let mut checks = vec![
-            ffmpeg,
-            doctor::data_dir(&settings.coordinator.data_dir),
-            broker,
-            doctor::workflows(folder, &library),
-        ];
+        let mut checks = vec![doctor::settings(file, context.unusable.as_ref())];
+        checks.extend(coordinator);
+        checks.extend([doctor::data_dir(data_dir), store, doctor::disk(&disks)]);
+        checks.extend(broker);
+        checks.extend([artifacts, ffmpeg, card, doctor::ledger(&settings.gpu)]);
+        checks.extend(models);
+        checks.push(doctor::workflows(folder, &library));
         let server = |server| doctor::comfyui(server, library.as_ref().ok());
         checks.extend(servers.iter().map(server));
         if servers.is_empty() {
             checks.push(doctor::no_comfyui());
         }
         Ok(checks)
+    }
+}
+
+/// The folder that a store of files is, if it is one.
+fn folder_of(url: &str) -> Option<PathBuf> {
+    match Url::parse(url) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(_) => None,
+        Err(_) => Some(PathBuf::from(url)),
     }
 }

@@ -133,7 +133,8 @@ impl Shoot {
         stop: CancellationToken,
     ) -> Result<Ending, CommandError> {
         let mut all = AllInOne::start(&context.settings).await?;
-        let made = match Client::new(&all.url(), context.settings.own_token()) {
+        let client = Client::new(&all.url(), context.settings.own_token());
+        let made = match client.map(|client| client.part_of(context.part_of)) {
             Ok(client) => {
                 let missing = all.missing(&self.wants(context));
                 self.unless_broken(&client, &mut all, missing, stop).await

@@ -26,7 +26,8 @@ use crate::report::{Bars, Json, Lines, Report};
 impl Context {
     /// A client of the coordinator that was named, or of the one that `callsheet up` starts.
     fn client(&self) -> Result<Client, ClientError> {
-        Client::new(&self.settings.coordinator_url(), self.settings.token())
+        let client = Client::new(&self.settings.coordinator_url(), self.settings.token())?;
+        Ok(client.part_of(self.part_of))
     }
 
     /// Where progress goes.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use shared::api::{FilmList, FilmView, SubmitAnswer};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
+use shared::trace::{self, Arrival};
 
 use super::BODY_MAX;
 use super::error::{ApiError, Sort};
@@ -27,7 +28,8 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 #[utoipa::path(
     post, path = "/v1/films", tag = "films",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]+$",
-        description = "Makes a repeat harmless: 1 to 200 visible ASCII characters, another one for each film")),
+        description = "Makes a repeat harmless: 1 to 200 visible ASCII characters, another one for each film"),
+        ("traceparent" = Option<String>, Header, description = "The W3C's trace context: the film becomes part of that trace")),
     request_body(content = ref("#/components/schemas/FilmRequest"), content_type = "application/json"),
     responses(
         (status = 201, description = "Accepted: it will be finished or end with a reason",
@@ -46,11 +48,17 @@ pub(super) async fn submit_film(
     State(coordinator): State<Coordinator>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let arrival = Arrival::now(
+        request
+            .headers()
+            .get(trace::HEADER)
+            .and_then(|value| value.to_str().ok()),
+    );
     require_json(request.headers())?;
     let key = fields::idempotency_key(request.headers())?.map(SubmissionKey::Http);
     let body = read_body(request).await?;
     let film = FilmRequest::parse(&body).map_err(ApiError::mistakes)?;
-    let Submitted { film, repeated } = coordinator.submit(film, key).await?;
+    let Submitted { film, repeated } = coordinator.submit_arrived(film, key, arrival).await?;
     let status = if repeated {
         StatusCode::OK
     } else {

@@ -1,4 +1,4 @@
-//! The HTTP API under `/v1`, the two health probes and a small page for people.
+//! The HTTP API under `/v1`, the two health probes, the metrics and a small page for people.
 //!
 //! Routes by resource, one file each; they parse, ask the [`Coordinator`] and write down what it answers. Everything that
 //! is not done is said as `application/problem+json` (`error`). What may call at all is `guard`'s business.
@@ -13,6 +13,7 @@ mod films;
 mod guard;
 mod health;
 mod jobs;
+mod metrics;
 pub mod openapi;
 mod page;
 mod range;
@@ -106,6 +107,7 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
         .route("/v1/openapi.json", get(openapi::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .merge(session)
         .merge(artifacts)
         .merge(page::routes())

@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 
 use super::guard::COOKIE;
 use super::roles::{self, Needs};
-use super::{artifacts, events, files, films, health, jobs, session, workers};
+use super::{artifacts, events, files, films, health, jobs, metrics, session, workers};
 use crate::access::Role;
 
 #[derive(OpenApi)]
@@ -33,7 +33,7 @@ use crate::access::Role;
         (name = "workers", description = "Who does the work"),
         (name = "artifacts", description = "Files by their hash, for workers that share no disk with the coordinator"),
         (name = "access", description = "How the page comes in"),
-        (name = "health", description = "Probes"),
+        (name = "health", description = "Probes and metrics"),
     ),
     paths(
         films::submit_film,
@@ -59,6 +59,7 @@ use crate::access::Role;
         session::sign_out,
         health::alive,
         health::ready,
+        metrics::show,
     )
 )]
 struct Paths;

@@ -34,7 +34,11 @@ pub(super) fn needs(method: &Method, path: &str) -> Option<Needs> {
         other => other,
     };
     Some(match (method, path) {
-        ("GET", "/healthz" | "/readyz" | "/" | "/page.css" | "/page.js" | "/v1/openapi.json")
+        (
+            "GET",
+            "/healthz" | "/readyz" | "/metrics" | "/" | "/page.css" | "/page.js"
+            | "/v1/openapi.json",
+        )
         | ("POST" | "DELETE", "/v1/session") => Needs::Nothing,
         ("GET" | "POST", "/v1/films")
         | (

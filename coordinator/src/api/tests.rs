@@ -8,6 +8,7 @@ mod events;
 mod films;
 mod health;
 mod made;
+mod metrics;
 mod studio;
 mod support;
 mod workers;

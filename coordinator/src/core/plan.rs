@@ -14,6 +14,7 @@ use shared::job::{
 };
 use shared::story::{Scene, Story};
 use shared::time::Timestamp;
+use shared::trace::TraceContext;
 
 use super::job::Job;
 
@@ -30,6 +31,9 @@ pub struct Film {
     pub profiles: Profiles,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Its place in its trace: what is done for it is a child of that span, whichever life of the coordinator sends it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// Which profile does each kind of job.

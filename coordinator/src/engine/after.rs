@@ -9,19 +9,28 @@ use shared::ids::{FilmId, JobId, WorkerId};
 use shared::job::{JobKind, JobStatus};
 use shared::protocol::{RunRef, WorkerState};
 use shared::time::Timestamp;
+use shared::trace::{Span, TraceContext};
 
 use super::{Engine, Input, Settling};
 use crate::coordinator::Numbered;
 use crate::core::decide::Effect;
 use crate::core::job::Job;
 use crate::core::plan::Film;
+use crate::metrics::EndedAttempt;
 use crate::outbox::{Outgoing, Purpose};
 use crate::store::{Rows, StoreError};
 
 /// Everything that must wait for the commit. Dropped, nobody is answered, and who asks is told that the store failed.
 #[derive(Default)]
 pub(super) struct After {
-    pub(super) effects: Vec<Effect>,
+    /// Each with what it is part of.
+    effects: Vec<(Effect, Option<TraceContext>)>,
+    /// What the input that is being looked at is part of.
+    pub(super) cause: Option<TraceContext>,
+    /// Spans that end with the commit.
+    pub(super) spans: Vec<Span>,
+    /// Attempts that have ended, to be counted.
+    pub(super) ended: Vec<EndedAttempt>,
     events: Vec<Told>,
     /// Jobs whose attempt must be published, by film; a story's job with what it is, as its attempt needs no other.
     pub(super) dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
@@ -87,6 +96,8 @@ struct Told {
 /// Where it stood when an input was begun.
 pub(super) struct Mark {
     effects: usize,
+    spans: usize,
+    ended: usize,
     events: usize,
     dispatches: BTreeMap<FilmId, BTreeMap<JobId, Option<Job>>>,
     outgoing: usize,
@@ -100,6 +111,8 @@ impl After {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             effects: self.effects.len(),
+            spans: self.spans.len(),
+            ended: self.ended.len(),
             events: self.events.len(),
             dispatches: self.dispatches.clone(),
             outgoing: self.outgoing.len(),
@@ -113,6 +126,8 @@ impl After {
     /// Nothing follows from what was done since `mark`; its deliveries are put aside for a person.
     pub(super) fn put_aside(&mut self, mark: Mark, reason: &str) {
         self.effects.truncate(mark.effects);
+        self.spans.truncate(mark.spans);
+        self.ended.truncate(mark.ended);
         self.events.truncate(mark.events);
         self.dispatches = mark.dispatches;
         self.films.clear();
@@ -126,6 +141,11 @@ impl After {
         let useless = submitted.chain(self.deliveries.drain(mark.deliveries..));
         let aside = |delivery| (delivery, reason.to_owned());
         self.useless.extend(useless.map(aside));
+    }
+
+    /// That must be done.
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push((effect, self.cause));
     }
 
     /// That job's attempt must be published.
@@ -226,13 +246,19 @@ impl After {
     /// The commit is on disk.
     pub(super) fn carry_out(self, engine: &mut Engine) {
         engine.learn(self.known, Timestamp::now());
-        for effect in self.effects {
-            engine.carry(effect);
+        // Before anything that may carry their contexts.
+        for span in self.spans {
+            span.end();
+        }
+        engine.count(&self.ended);
+        for (effect, cause) in self.effects {
+            engine.carry(effect, cause);
         }
         for outgoing in self.outgoing {
             engine.send(outgoing);
         }
         for Told { event, number, .. } in self.events {
+            engine.shared.metrics.happened(&event.what);
             // Nobody watching is no fault.
             let _ = engine.shared.events.send(Numbered { number, event });
         }

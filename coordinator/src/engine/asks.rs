@@ -9,6 +9,7 @@ use shared::ids::{FilmId, JobId};
 use shared::job::JobStatus;
 use shared::protocol::{PauseWorker, ToWorker};
 use shared::time::Timestamp;
+use shared::trace::{self, Arrival, Kind};
 
 use super::after::Submission;
 use super::{After, Ask, Engine, Known};
@@ -29,9 +30,12 @@ impl Engine {
             Ask::Submit {
                 request,
                 key,
+                arrival,
                 reply,
             } => {
-                let answer = self.submit(rows, *request, key.as_ref(), after).await?;
+                let came = (arrival, Kind::Server);
+                let submitted = self.submit(rows, *request, key.as_ref(), came, after);
+                let answer = submitted.await?;
                 after.reply(reply, answer);
             }
             Ask::CancelFilm { film, reply } => {
@@ -80,6 +84,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let message = &delivery.message;
         let key = SubmissionKey::Amqp(message.id.clone());
+        let arrival = Arrival::now(message.header(trace::HEADER));
         let reply_to = message.reply_to.clone();
         let correlation_id = message.correlation_id.clone();
         // It is settled whatever becomes of it: so it must be noted first.
@@ -88,7 +93,9 @@ impl Engine {
             answer: None,
             mistake: None,
         });
-        let submitted = self.submit(rows, request, Some(&key), after).await?;
+        let came = (arrival, Kind::Consumer);
+        let submitted = self.submit(rows, request, Some(&key), came, after);
+        let submitted = submitted.await?;
         let (answer, mistake) = match submitted {
             Ok(Submitted { film, .. }) => (SubmitAnswer::Accepted { film }, None),
             Err(error) => {
@@ -110,6 +117,7 @@ impl Engine {
         rows: &mut Rows<'_>,
         request: FilmRequest,
         key: Option<&SubmissionKey>,
+        (arrival, kind): (Arrival, Kind),
         after: &mut After,
     ) -> Result<Result<Submitted, AskError>, StoreError> {
         let asked = serde_json::to_string(&request)?;
@@ -143,11 +151,14 @@ impl Engine {
             seed,
             profiles,
             created_at: Timestamp::now(),
+            trace: Self::begin_film(id, arrival, kind, after),
         };
         rows.insert_film(&film, key.as_deref(), &asked).await?;
         let film = Arc::new(film);
         after.films.insert(id, Arc::clone(&film));
-        tracing::info!(film.id = %id, "film accepted");
+        tracing::info!(
+            film.id = %id, trace.id = film.trace.map(|it| tracing::field::display(it.trace_id())), "film accepted"
+        );
         after.tell(id, Happening::FilmAccepted);
         for job in plan::first_jobs(&film, &mut JobId::generate) {
             self.happen(rows, job, Event::Unblocked, after).await?;
@@ -179,7 +190,9 @@ impl Engine {
             self.happen(rows, job, Event::CancelRequested, after)
                 .await?;
         }
-        after.tell(film, Happening::FilmCancelled);
+        let end = Happening::FilmCancelled;
+        self.end_film(rows, film, &end, after).await?;
+        after.tell(film, end);
         Ok(Ok(()))
     }
 

@@ -87,6 +87,7 @@ impl Engine {
             to: Queue::Reports.into(),
             message: effects::transient(self.shared.reader.id(), probe),
             purpose: Purpose::Probe(number),
+            dispatched: None,
         })
     }
 

@@ -11,11 +11,12 @@ use shared::protocol::{RunAttempt, ToWorker};
 use shared::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{After, Engine};
+use super::{After, Engine, traces};
 use crate::core::decide::{Decision, Effect, Event, decide};
 use crate::core::job::Job;
 use crate::core::plan::{self, Film, Order};
 use crate::effects;
+use crate::metrics::EndedAttempt;
 use crate::outbox::{Outgoing, Purpose};
 use crate::store::{Dispatch, DispatchMark, Rows, StoreError};
 use crate::views;
@@ -35,10 +36,14 @@ impl Engine {
                 Decision::Ignore(why) => {
                     tracing::debug!(job.id = %before.id, ?why, "nothing follows from a report");
                 }
-                Decision::Answer(effects) => after.effects.extend(effects),
+                Decision::Answer(effects) => effects.into_iter().for_each(|it| after.effect(it)),
                 Decision::Change { job, effects } => {
                     self.put(rows, &before, &job, &effects, after).await?;
-                    after.effects.extend(effects);
+                    effects.into_iter().for_each(|it| after.effect(it));
+                    after.ended.extend(EndedAttempt::of(&before, &event));
+                    if let Event::LeaseExpired { .. } = event {
+                        self.lose_run(rows, &before, after).await?;
+                    }
                     if before.completion().is_none() && job.completion().is_some() {
                         todo.extend(self.follow(rows, &job, after).await?);
                     } else if job.status() == JobStatus::Failed && !before.status().is_final() {
@@ -131,7 +136,7 @@ impl Engine {
         let jobs = rows.jobs_of(film).await?;
         let free = plan::unblocked(&jobs, order);
         if free.is_empty() {
-            tell_end_of(film, &jobs, after);
+            self.tell_end_of(rows, film, &jobs, after).await?;
         }
         Ok(jobs
             .into_iter()
@@ -148,6 +153,21 @@ impl Engine {
             true => Order::KeyframesFirst,
             false => Order::Streaming,
         }
+    }
+
+    async fn tell_end_of(
+        &self,
+        rows: &mut Rows<'_>,
+        film: FilmId,
+        jobs: &[Job],
+        after: &mut After,
+    ) -> Result<(), StoreError> {
+        if let Some(end) = views::end_of(jobs) {
+            tracing::info!(film.id = %film, "film has ended: {}", end.name());
+            self.end_film(rows, film, &end, after).await?;
+            after.tell(film, end);
+        }
+        Ok(())
     }
 
     /// Makes the messages for all attempts that were queued in this transaction, each film read once.
@@ -245,13 +265,7 @@ impl Engine {
                 job: job.id,
                 queued_at: job.queued_at,
             }),
+            dispatched: traces::dispatched(film, job),
         })
-    }
-}
-
-fn tell_end_of(film: FilmId, jobs: &[Job], after: &mut After) {
-    if let Some(end) = views::end_of(jobs) {
-        tracing::info!(film.id = %film, "film has ended: {}", end.name());
-        after.tell(film, end);
     }
 }

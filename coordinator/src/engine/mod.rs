@@ -11,17 +11,21 @@ use shared::artifacts::ArtifactStore;
 use shared::broker::{Delivery, PublishError};
 use shared::failure::Failure;
 use shared::film::FilmRequest;
-use shared::ids::{BootId, FilmId, JobId, StoreId, WorkerId};
+use shared::ids::{BootId, FilmId, JobId, ProfileName, StoreId, WorkerId};
+use shared::job::JobKind;
 use shared::protocol::ToCoordinator;
 use shared::time::Timestamp;
+use shared::trace::{self, Arrival, TraceContext};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::coordinator::{AskError, Numbered, SubmissionKey, Submitted};
 use crate::core::decide::{Effect, Policy};
 use crate::effects;
 use crate::live::Live;
+use crate::metrics::{EndedAttempt, Metrics};
 use crate::outbox::{Outgoing, Purpose};
 use crate::settings::CoordinatorSettings;
 use crate::store::{Dispatch, Reader, Rows, StoreError, Writer};
@@ -34,6 +38,7 @@ mod jobs;
 mod quiet;
 mod reports;
 mod settle;
+mod traces;
 mod trouble;
 
 use after::{After, Known, Mark};
@@ -46,10 +51,11 @@ const BATCH: usize = 256;
 
 /// Something that the engine must take note of.
 pub(crate) enum Input {
-    /// A worker's message, what the check of its product's file found, and its delivery.
+    /// A worker's message, when and as part of which trace it came, what the check of its product's file found, and its delivery.
     Report {
         store: Option<StoreId>,
         message: ToCoordinator,
+        arrival: Arrival,
         verdict: Result<(), Failure>,
         delivery: Option<Delivery>,
     },
@@ -87,6 +93,7 @@ pub(crate) enum Ask {
     Submit {
         request: Box<FilmRequest>,
         key: Option<SubmissionKey>,
+        arrival: Arrival,
         reply: Reply<Submitted>,
     },
     CancelFilm {
@@ -130,6 +137,7 @@ pub(crate) struct Shared {
     pub(crate) is_open: Arc<watch::Sender<bool>>,
     /// Why nothing can be stored at present.
     pub(crate) trouble: Arc<watch::Sender<Option<String>>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -137,6 +145,18 @@ impl Shared {
         self.live
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether a profile is one that the settings name or a worker offers. Anybody can make up others.
+    pub(crate) fn knows(&self, live: &Live, profile: &ProfileName) -> bool {
+        let usual = JobKind::ALL
+            .iter()
+            .any(|kind| self.settings.profiles.of(*kind) == profile);
+        usual
+            || live.fleet.members().any(|member| {
+                let mut offers = member.state.profiles.iter();
+                offers.any(|offer| offer.name == *profile)
+            })
     }
 }
 
@@ -277,9 +297,12 @@ impl Engine {
             rows.mark_dispatched(dispatch, *at).await?;
         }
         for input in inputs {
+            after.cause = None;
             let subject = self.is_careful.then(|| subject(&input));
             let mark = self.mark(&mut rows, after).await?;
-            let done = self.apply(&mut rows, input, after).await;
+            let part_of = part_of(&input);
+            let applied = self.apply(&mut rows, input, after);
+            let done = applied.instrument(part_of).await;
             self.keep_or_undo(&mut rows, after, mark, done, &subject.unwrap_or_default())
                 .await?;
         }
@@ -300,11 +323,13 @@ impl Engine {
             Input::Report {
                 store,
                 message,
+                arrival,
                 verdict,
                 delivery,
             } => {
                 // It is acked, or goes back, whatever becomes of it: so it must be noted first.
                 after.deliveries.extend(delivery);
+                Self::begin_report(&message, arrival, after);
                 self.report(rows, store, message, verdict, after).await
             }
             Input::Submission { request, delivery } => {
@@ -324,10 +349,11 @@ impl Engine {
         let _ = self.settling.send(settling);
     }
 
-    fn carry(&mut self, effect: Effect) {
-        if let Some(outgoing) =
+    fn carry(&mut self, effect: Effect, cause: Option<TraceContext>) {
+        if let Some(mut outgoing) =
             effects::outgoing(effect, self.shared.reader.id(), self.shared.settings.lease)
         {
+            outgoing.message = trace::mark(outgoing.message, cause);
             self.send(outgoing);
         }
     }
@@ -338,6 +364,17 @@ impl Engine {
         }
         // The outbox ends after the engine.
         let _ = self.outbox.send(outgoing);
+    }
+
+    fn count(&self, ended: &[EndedAttempt]) {
+        if ended.is_empty() {
+            return;
+        }
+        let live = self.shared.live();
+        for attempt in ended {
+            let is_known = |profile: &ProfileName| self.shared.knows(&live, profile);
+            self.shared.metrics.attempt(attempt, is_known);
+        }
     }
 
     fn learn(&mut self, known: Vec<Known>, now: Timestamp) {
@@ -369,5 +406,25 @@ impl Engine {
                 } => drop(live.paused.remove(&worker)),
             }
         }
+    }
+}
+
+/// What is logged about an input says which trace it is part of, if it is part of one.
+fn part_of(input: &Input) -> tracing::Span {
+    let arrival = match input {
+        Input::Report { arrival, .. } | Input::Ask(Ask::Submit { arrival, .. }) => arrival,
+        Input::Submission { .. }
+        | Input::Ask(_)
+        | Input::Dispatched { .. }
+        | Input::ProbeLost(_)
+        | Input::Tick
+        | Input::Sweep
+        | Input::Hint => return tracing::Span::none(),
+    };
+    match arrival.parent {
+        Some(parent) => {
+            tracing::info_span!("part", { shared::fields::TRACE_ID } = %parent.trace_id())
+        }
+        None => tracing::Span::none(),
     }
 }

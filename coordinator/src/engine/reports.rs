@@ -131,7 +131,7 @@ impl Engine {
         match (job, asks) {
             (Some(job), _) => self.happen(rows, job, event, after).await,
             (None, Some(to)) => {
-                after.effects.push(Effect::Deny {
+                after.effect(Effect::Deny {
                     to,
                     run,
                     reason: DenyReason::Unknown,
@@ -182,7 +182,7 @@ impl Engine {
                 .await
             }
             None => {
-                after.effects.push(Effect::Cancel {
+                after.effect(Effect::Cancel {
                     to: worker,
                     run,
                     reason: DenyReason::Unknown,

@@ -11,6 +11,7 @@ use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
 use shared::profile::Profile;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
+use shared::trace::{self, Arrival};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,6 +99,7 @@ async fn read(
         }
         let file = product_of(&envelope.message).cloned();
         let report = Report {
+            arrival: Arrival::now(delivery.message.header(trace::HEADER)),
             store: envelope.store,
             message: envelope.message,
             delivery,
@@ -121,6 +123,7 @@ async fn read(
 }
 
 struct Report {
+    arrival: Arrival,
     store: Option<StoreId>,
     message: ToCoordinator,
     delivery: Delivery,
@@ -129,6 +132,7 @@ struct Report {
 impl Report {
     async fn pass_on(self, engine: &mpsc::Sender<Input>, verdict: Result<(), Failure>) -> bool {
         let Self {
+            arrival,
             store,
             message,
             delivery,
@@ -137,6 +141,7 @@ impl Report {
             .send(Input::Report {
                 store,
                 message,
+                arrival,
                 verdict,
                 delivery: Some(delivery),
             })
@@ -187,6 +192,7 @@ impl Report {
         Input::Report {
             store: self.store,
             message,
+            arrival: self.arrival,
             verdict: Ok(()),
             delivery: None,
         }

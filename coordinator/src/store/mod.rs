@@ -13,9 +13,14 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqlSafeStr, Sqlite, SqliteConnection, Transaction};
 
+mod inspect;
 mod rows;
 
-pub use rows::{Dispatch, DispatchMark, FilmRow, Rows, Waiting};
+pub use inspect::{Inspection, inspect};
+pub use rows::{Dispatch, DispatchMark, FilmRow, Outbox, Rows, Waiting};
+
+/// The name of the database in the coordinator's folder.
+pub const FILE: &str = "callsheet.db";
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,9 @@ pub enum StoreError {
         "the database does not have the tables that this program knows; use the version of the program that made it"
     )]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file is damaged.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// A row holds something that this program did not write.
     #[error("a row of the database cannot be read")]
     Row(#[from] serde_json::Error),

@@ -4,7 +4,7 @@ use shared::api::{FilmEvent, Happening};
 use shared::artifact::{Artifact, MediaType, Sha256};
 use shared::byte_size::ByteSize;
 use shared::film::FilmRequest;
-use shared::ids::{BootId, FilmId, JobId, Take};
+use shared::ids::{BootId, FilmId, JobId, RunId, Take};
 use shared::job::{JobKind, JobStatus, Outcome, Product};
 use shared::protocol::WorkerRef;
 use shared::time::Timestamp;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::core::job::{Completion, Job, JobState};
-use crate::core::plan::{Film, Profiles};
+use crate::core::plan::{self, Film, Profiles};
 
 const T0: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -32,6 +32,7 @@ fn film() -> Film {
             assembly: name("ffmpeg"),
         },
         created_at: T0,
+        trace: None,
     }
 }
 
@@ -358,15 +359,7 @@ async fn what_a_completed_job_made_is_in_use_until_its_film_is_deleted() {
         media_type: MediaType::Png,
     };
     let completed = Job {
-        state: JobState::Completed(Completion {
-            outcome: Outcome::from(Product::Keyframe { image }),
-            worker: WorkerRef {
-                worker: "w".parse().unwrap(),
-                boot: BootId::from_u128(1),
-            },
-            take: Take::FIRST,
-            took: Duration::ZERO,
-        }),
+        state: completed(image),
         ..job
     };
     rows.put_job(&completed, DispatchMark::NotDue)
@@ -375,4 +368,89 @@ async fn what_a_completed_job_made_is_in_use_until_its_film_is_deleted() {
     assert_eq!(rows.artifacts_in_use().await.unwrap(), [sha256].into());
     rows.delete_film(film.id).await.unwrap();
     assert!(rows.artifacts_in_use().await.unwrap().is_empty());
+}
+
+fn completed(image: Artifact) -> JobState {
+    JobState::Completed(Completion {
+        outcome: Outcome::from(Product::Keyframe { image }),
+        worker: WorkerRef {
+            worker: "w".parse().unwrap(),
+            boot: BootId::from_u128(1),
+        },
+        take: Take::FIRST,
+        took: Duration::ZERO,
+    })
+}
+
+#[tokio::test]
+async fn films_are_counted_by_the_state_that_their_jobs_make() {
+    let image = Artifact {
+        sha256: Sha256::of(b"a still image"),
+        size: ByteSize::bytes(1),
+        media_type: MediaType::Png,
+    };
+    let states = [
+        JobState::Blocked,
+        JobState::Queued,
+        JobState::Running {
+            run: RunId::from_u128(1),
+        },
+        JobState::Retryable { retry_at: T0 },
+        completed(image),
+        JobState::Failed,
+        JobState::Cancelled,
+    ];
+    let folder = TempDir::new().unwrap();
+    let (_, mut writer) = open(&folder.path().join("db")).await.unwrap();
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let mut expected = std::collections::BTreeMap::<_, u64>::new();
+    // A film with each set of states.
+    for set in 1_usize..1 << states.len() {
+        let film = film();
+        rows.insert_film(&film, None, "{}").await.unwrap();
+        let is_in = |place: &usize| set >> place & 1 == 1;
+        let jobs: Vec<Job> = (0..states.len())
+            .filter(is_in)
+            .map(|place| Job {
+                state: states[place].clone(),
+                ..queued(&film)
+            })
+            .collect();
+        for job in &jobs {
+            rows.put_job(job, DispatchMark::NotDue).await.unwrap();
+        }
+        *expected
+            .entry(serde_json::to_string(&plan::status(&jobs)).unwrap())
+            .or_default() += 1;
+    }
+    let counted = rows.films_by_state().await.unwrap();
+    let counted = counted
+        .into_iter()
+        .map(|(state, films)| (format!("\"{state}\""), films));
+    assert_eq!(
+        counted.collect::<std::collections::BTreeMap<_, _>>(),
+        expected
+    );
+    assert_eq!(expected.len(), 4);
+}
+
+#[tokio::test]
+async fn the_outbox_is_what_was_queued_and_is_not_out() {
+    let film = film();
+    let (_folder, mut writer) = store_with(&film, &queued(&film)).await;
+    let mut transaction = writer.begin().await.unwrap();
+    let mut rows = Rows(&mut transaction);
+    let late = Job {
+        queued_at: Some(T0.plus(Duration::from_secs(5))),
+        ..queued(&film)
+    };
+    rows.put_job(&late, DispatchMark::Due).await.unwrap();
+    let outbox = rows.outbox().await.unwrap();
+    assert_eq!((outbox.attempts, outbox.oldest), (2, Some(T0)));
+    for job in rows.jobs_of(film.id).await.unwrap() {
+        rows.put_job(&job, DispatchMark::NotDue).await.unwrap();
+    }
+    let outbox = rows.outbox().await.unwrap();
+    assert_eq!((outbox.attempts, outbox.oldest), (0, None));
 }

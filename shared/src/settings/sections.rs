@@ -1,5 +1,7 @@
 //! The sections that several programs share.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -126,6 +128,54 @@ impl LogSettings {
     }
 }
 
+/// Section `[telemetry]`: where traces and metrics go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetrySettings {
+    /// The collector of traces; empty: none.
+    #[serde(default)]
+    pub otlp_endpoint: String,
+    /// What this program is called in traces; empty: as it is called.
+    #[serde(default)]
+    pub service_name: String,
+    /// Where a worker tells its metrics; empty: nowhere.
+    #[serde(default)]
+    pub metrics_listen: String,
+}
+
+impl TelemetrySettings {
+    /// What is wrong with them.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = Vec::new();
+        let mut need = |is_good: bool, key: &str, problem: &str| {
+            if !is_good {
+                found.push(Mistake::new(format!("telemetry.{key}"), problem));
+            }
+        };
+        need(
+            self.otlp_endpoint.is_empty() || self.collector().is_some(),
+            "otlp_endpoint",
+            "it must be written as http://HOST:PORT, or be empty",
+        );
+        need(
+            self.metrics_listen.is_empty() || self.metrics_address().is_some(),
+            "metrics_listen",
+            "it must be written as ADDRESS:PORT, as in 127.0.0.1:9464, or be empty",
+        );
+        found
+    }
+
+    /// The collector, if there is one.
+    pub fn collector(&self) -> Option<Url> {
+        let url = Url::parse(&self.otlp_endpoint).ok()?;
+        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    }
+
+    /// Where a worker tells its metrics, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
+    }
+}
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
@@ -146,5 +196,28 @@ impl TryFrom<String> for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err(format!("`{text}` is no log format; choose human or json")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_telemetry_goes_is_an_address_or_nothing() {
+        let telemetry = |otlp_endpoint: &str, metrics_listen: &str| TelemetrySettings {
+            otlp_endpoint: otlp_endpoint.to_owned(),
+            metrics_listen: metrics_listen.to_owned(),
+            ..TelemetrySettings::default()
+        };
+        assert_eq!(telemetry("", "").mistakes(), []);
+        assert_eq!(telemetry("", "127.0.0.1:9464").mistakes(), []);
+        let wrong = telemetry("127.0.0.1:4318", "9464").mistakes();
+        let fields: Vec<_> = wrong.iter().map(|mistake| &*mistake.field).collect();
+        assert!(fields.contains(&"telemetry.otlp_endpoint"), "{fields:?}");
+        assert!(fields.contains(&"telemetry.metrics_listen"), "{fields:?}");
+        let named = telemetry("http://127.0.0.1:4318", "[::1]:9464");
+        assert_eq!(named.mistakes(), []);
+        assert!(named.collector().is_some() && named.metrics_address().is_some());
     }
 }

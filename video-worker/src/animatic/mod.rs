@@ -56,6 +56,7 @@ impl Animatic {
     ) -> Result<Outcome, ClipError> {
         context.progress.tell("drawing", 0, 1);
         let png = clip::keyframe(payload, context).await?;
+        context.progress.enter("store");
         let stored = context
             .artifacts
             .put_bytes(png.into(), MediaType::Png)
@@ -71,6 +72,7 @@ impl Animatic {
         context: &AttemptContext,
     ) -> Result<Outcome, ClipError> {
         let (file, checked) = clip::make(&self.programs, payload, context).await?;
+        context.progress.enter("store");
         let stored = context.artifacts.put_file(&file, MediaType::Mp4).await;
         let clip = stored.map_err(ClipError::Store)?;
         Ok(Product::Scene {

@@ -104,6 +104,7 @@ async fn store(
     path: &Path,
     media_type: MediaType,
 ) -> Result<Artifact, Failure> {
+    context.progress.enter("store");
     let stored = context.artifacts.put_file(path, media_type).await;
     stored.map_err(|error| Failure::from_error(FailureKind::Transient, &error))
 }

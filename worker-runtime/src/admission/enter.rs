@@ -1,11 +1,12 @@
 //! From a delivery to its room on the card, or on the host.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shared::byte_size::ByteSize;
 use shared::failure::chain;
 use shared::fields;
+use shared::ids::ProfileName;
 use shared::job::JobKind;
 use shared::profile::DeviceMemory;
 use shared::protocol::RunAttempt;
@@ -20,7 +21,9 @@ use crate::gpu::admit::{Need, Verdict, Waits};
 use crate::gpu::footprint::{Extent, Start};
 use crate::gpu::gate::{Answer, Reservation, Turn};
 use crate::gpu::ledger::{Aging, BackendId, BootTime, Class, LedgerError, Precedence, State, Work};
+use crate::metrics::{Metrics, Said, said};
 use crate::offers::Offer;
+use crate::traces::AttemptTrace;
 use crate::worker::Worker;
 
 /// The device memory of work without a device.
@@ -49,8 +52,35 @@ pub(crate) enum Entered {
     GoingAway,
 }
 
+/// What a job was told at the gate while it waited there.
+#[derive(Debug)]
+struct Told<'a> {
+    metrics: &'a Metrics,
+    profile: &'a ProfileName,
+    last: Option<Said>,
+    /// In full, for a person.
+    reason: Option<String>,
+}
+
+impl Told<'_> {
+    /// The same word again is no news.
+    fn hear(&mut self, said: Said, reason: Option<String>) {
+        if self.last != Some(said) {
+            self.last = Some(said);
+            self.metrics.verdict(self.profile, said);
+        }
+        if reason.is_some() {
+            self.reason = reason;
+        }
+    }
+}
+
 /// Has the gate decide about that attempt, if there is one for such work.
-pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered {
+pub(crate) async fn enter(
+    worker: &Arc<Worker>,
+    attempt: &RunAttempt,
+    trace: &mut AttemptTrace,
+) -> Entered {
     let kind = attempt.payload.kind();
     let Some(place) = worker.place_of(kind, &attempt.profile) else {
         return Entered::In(None);
@@ -65,10 +95,30 @@ pub(crate) async fn enter(worker: &Arc<Worker>, attempt: &RunAttempt) -> Entered
     if is_done || worker.runs.at_work_on(job, take).is_some() {
         return Entered::In(None);
     }
-    let entered = match offer.profile.needs.device {
-        Some(declared) => onto_card(worker, attempt, place, declared).await,
-        None => onto_host(worker, attempt, place).await,
+    let (began, since) = (SystemTime::now(), Instant::now());
+    let mut told = Told {
+        metrics: &worker.metrics,
+        profile: &offer.profile.name,
+        last: None,
+        reason: None,
     };
+    let entered = match offer.profile.needs.device {
+        Some(declared) => onto_card(worker, attempt, place, declared, &mut told).await,
+        None => onto_host(worker, attempt, place, &mut told).await,
+    };
+    let outcome = match &entered {
+        Entered::In(_) => "admitted",
+        Entered::Full(_) => "handed_back",
+        Entered::GoingAway => "going_away",
+    };
+    let reason = match &entered {
+        Entered::Full(reason) => Some(reason.clone()),
+        Entered::In(_) | Entered::GoingAway => told.reason,
+    };
+    worker
+        .metrics
+        .waited(&offer.profile.name, outcome, since.elapsed());
+    trace.entered(began, outcome, reason);
     let became = match &entered {
         Entered::Full(reason) => Some(Became::HandedBack(reason.clone())),
         Entered::In(_) => Some(Became::Admitted),
@@ -88,6 +138,7 @@ async fn onto_card(
     attempt: &RunAttempt,
     place: usize,
     declared: DeviceMemory,
+    told: &mut Told<'_>,
 ) -> Entered {
     let offer = &worker.offers[place];
     let Some(card) = worker.admission.card() else {
@@ -108,7 +159,7 @@ async fn onto_card(
     let work = work(worker, offer, memory, attempt);
     let backend = work.backend.clone();
     let often = card.sight.often();
-    match decide(worker, Some(&card), card.gate.turn(work, need), place).await {
+    match decide(worker, Some(&card), card.gate.turn(work, need), place, told).await {
         Decided::Reserved(reservation) => {
             let about = About {
                 key: card.key(&offer.profile, extent),
@@ -123,7 +174,12 @@ async fn onto_card(
     }
 }
 
-async fn onto_host(worker: &Arc<Worker>, attempt: &RunAttempt, place: usize) -> Entered {
+async fn onto_host(
+    worker: &Arc<Worker>,
+    attempt: &RunAttempt,
+    place: usize,
+    told: &mut Told<'_>,
+) -> Entered {
     let offer = &worker.offers[place];
     let Some(gate) = worker.admission.host.borrow().clone() else {
         return Entered::Full("the host was not looked at yet".to_owned());
@@ -131,7 +187,7 @@ async fn onto_host(worker: &Arc<Worker>, attempt: &RunAttempt, place: usize) -> 
     let needs = &offer.profile.needs;
     let work = work(worker, offer, NOTHING, attempt);
     let turn = gate.turn(work, Need::declared(needs));
-    match decide(worker, None, turn, place).await {
+    match decide(worker, None, turn, place, told).await {
         Decided::Reserved(reservation) => {
             Entered::In(Some(Box::new(Room::on_host(reservation, needs.ram))))
         }
@@ -180,6 +236,7 @@ async fn decide(
     card: Option<&Arc<Card>>,
     mut turn: Turn,
     place: usize,
+    told: &mut Told<'_>,
 ) -> Decided {
     let pace = worker.config.pace;
     // As it is when the job comes: once the job waits for the card, it has its place in the line.
@@ -195,6 +252,10 @@ async fn decide(
             Ok(asked) => asked,
             Err(error) => return Decided::Full(format!("the gate has failed: {error}")),
         };
+        match &answer {
+            Ok(answer) => told.hear(said(answer), reason_of(answer)),
+            Err(error) => told.hear(("wait", "ledger"), Some(chain(error))),
+        }
         match answer {
             Ok(Answer::Reserved(reservation)) => {
                 return Decided::Reserved(reservation);
@@ -211,6 +272,7 @@ async fn decide(
                 let reached;
                 (turn, reached) = make_room(worker, card, turn, victims, target_free).await;
                 tracing::info!(reached, "others were asked to leave");
+                worker.metrics.evicted(told.profile, reached);
                 if !reached {
                     lock(&worker.admission.became).push((place, Became::NoRoom));
                 }
@@ -230,6 +292,16 @@ async fn decide(
         if worker.conditions.borrow().draining {
             return Decided::GoingAway;
         }
+    }
+}
+
+/// Why a job does not begin at once, if it does not.
+fn reason_of(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Reserved(_) => None,
+        Answer::Evict { why, .. } => Some(why.clone()),
+        Answer::Wait(reason) => Some(reason.to_string()),
+        Answer::Never(verdict) => Some(verdict.to_string()),
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, watch as channel};
 pub(crate) use self::card::Card;
 pub(crate) use self::enter::{Entered, enter};
 use self::room::Watched;
-pub(crate) use self::room::{How, Left, Room};
+pub(crate) use self::room::{How, Left, Room, Shown};
 use crate::gpu::admit::Need;
 use crate::gpu::gate::{Gate, Survey};
 use crate::gpu::ledger::BackendId;

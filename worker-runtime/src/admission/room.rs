@@ -81,6 +81,17 @@ pub(crate) enum Left {
     MayGoOn,
 }
 
+/// What the end of a job has shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shown {
+    /// How long such work takes, if that is known better now.
+    pub(crate) usual: Option<Usual>,
+    /// Its model had to be loaded.
+    pub(crate) was_loaded: bool,
+    /// How long that took, where it was seen.
+    pub(crate) load: Option<Duration>,
+}
+
 /// How a backend has finished with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
@@ -144,55 +155,64 @@ impl Room {
         Some(Arc::downgrade(&on_card.watched))
     }
 
-    /// The job has ended, or does not begin. How long such work takes, if that is known better now.
-    pub(crate) async fn end(self, left: Left) -> Option<Usual> {
+    /// The job has ended, or does not begin.
+    pub(crate) async fn end(self, left: Left) -> Shown {
         let ended = tokio::task::spawn_blocking(move || self.tell(left)).await;
         match ended {
-            Ok(Ok(usual)) => usual,
+            Ok(Ok(shown)) => shown,
             Ok(Err(error)) => {
                 tracing::warn!(
                     { fields::ERROR } = chain(&error),
                     "what a job was promised goes on counting until its backend is seen to be idle"
                 );
-                None
+                Shown::default()
             }
             Err(error) => {
                 tracing::error!({ fields::ERROR } = %error, "the end of a job could not be written down");
-                None
+                Shown::default()
             }
         }
     }
 
-    fn tell(self, left: Left) -> Result<Option<Usual>, LedgerError> {
+    fn tell(self, left: Left) -> Result<Shown, LedgerError> {
         let took = self.on_card.as_ref().map(|it| it.began.elapsed());
         let seen = self.on_card.as_ref();
         let recorder = seen.and_then(|it| lock(&it.watched).recorder.take());
         let how = match left {
-            Left::Untouched => return self.reservation.withdraw().map(|()| None),
+            Left::Untouched => return self.reservation.withdraw().map(|()| Shown::default()),
             // Dropped as it is.
-            Left::MayGoOn => return Ok(None),
+            Left::MayGoOn => return Ok(Shown::default()),
             Left::Ended(how) => how,
         };
         let lowest = recorder.as_ref().map(Recorder::lowest_free);
         let lowest = lowest.filter(|_| how == How::Well);
         self.reservation.finish(self.keeps, lowest)?;
+        let mut shown = Shown {
+            was_loaded: self
+                .on_card
+                .as_ref()
+                .is_some_and(|it| it.about.start != Start::Warm),
+            ..Shown::default()
+        };
         let end = match how {
             How::Well => End::Finished,
             How::OutOfMemory => End::OutOfMemory,
-            How::Otherwise => return Ok(None),
+            How::Otherwise => return Ok(shown),
         };
         let (Some(OnCard { card, about, .. }), Some(recorder), Some(took)) =
             (self.on_card, recorder, took)
         else {
-            return Ok(None);
+            return Ok(shown);
         };
         let Some(key) = about.key else {
-            return Ok(None);
+            return Ok(shown);
         };
         let before = card.usual(&key.profile);
         let (run, load) = parts(took, about.start, before);
         card.observe(&key, &recorder.finish(end, run, load, None));
-        Ok(card.usual(&key.profile))
+        shown.usual = card.usual(&key.profile);
+        shown.load = load;
+        Ok(shown)
     }
 }
 

@@ -29,6 +29,7 @@ use crate::backend::{AttemptContext, Backend, NotReady};
 use crate::gpu::ledger::State;
 use crate::gpu::probe::host::ThisHost;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::offers::offers;
 use crate::report::Reporter;
 use crate::runs::Runs;
@@ -228,6 +229,8 @@ impl Stage {
             recheck: vec![Notify::new()],
             attempts: TaskTracker::new(),
             store: Mutex::new(None),
+            shut_last: Mutex::new(vec![None; offers.len()]),
+            metrics: Metrics::new(),
             ended: ended.clone(),
             config,
             artifacts: ArtifactStore::open_folder(&dir.path().join("artifacts")).unwrap(),

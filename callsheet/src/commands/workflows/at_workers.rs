@@ -29,8 +29,12 @@ enum Stand<'a> {
 }
 
 /// Asks the coordinator and tells what its workers have said.
-pub(super) async fn run(url: &str, names: &[String], as_json: bool) -> Result<(), CommandError> {
-    let list = Client::new(url)?.workers().await?;
+pub(super) async fn run(
+    coordinator: &Client,
+    names: &[String],
+    as_json: bool,
+) -> Result<(), CommandError> {
+    let list = coordinator.workers().await?;
     let workers: Vec<_> = list.workers.iter().filter(|worker| worker.online).collect();
     let workflows = chosen(known(&workers), names)?;
     match as_json {

@@ -11,6 +11,7 @@ use url::Url;
 use video_worker::workflows::{Library, Report, Workflow};
 
 use super::at_workers;
+use crate::client::Client;
 use crate::comfyui::{LookError, Seen, look};
 use crate::error::CommandError;
 use crate::table::table;
@@ -116,7 +117,8 @@ impl Check {
     /// Checks them.
     pub(super) async fn run(&self, context: &Context) -> Result<(), CommandError> {
         if let Some(coordinator) = &self.coordinator {
-            return at_workers::run(coordinator, &self.names, self.json).await;
+            let coordinator = Client::new(coordinator, context.settings.given_token())?;
+            return at_workers::run(&coordinator, &self.names, self.json).await;
         }
         let library = context.workflows()?;
         let workflows = chosen(&library, &self.names)?;

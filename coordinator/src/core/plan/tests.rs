@@ -51,6 +51,7 @@ impl Production {
                 assembly: "ffmpeg".parse().unwrap(),
             },
             created_at: NOW,
+            trace: None,
         };
         let mut production = Self {
             film,

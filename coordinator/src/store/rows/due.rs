@@ -35,6 +35,15 @@ pub struct Waiting {
     pub oldest: Option<Timestamp>,
 }
 
+/// Attempts that must still be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outbox {
+    /// How many.
+    pub attempts: u32,
+    /// When the oldest of them was queued.
+    pub oldest: Option<Timestamp>,
+}
+
 impl Rows<'_> {
     /// Jobs whose next attempt is due, at most `limit`.
     ///
@@ -75,6 +84,21 @@ impl Rows<'_> {
                 ))
             })
             .collect()
+    }
+
+    /// What must still be published.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn outbox(&mut self) -> Result<Outbox, StoreError> {
+        let row = sqlx::query("SELECT count(*), min(queued_at) FROM jobs WHERE dispatch_due = 1")
+            .fetch_one(&mut *self.0)
+            .await?;
+        let oldest: Option<i64> = row.try_get(1)?;
+        Ok(Outbox {
+            attempts: count(&row, 0)?,
+            oldest: oldest.map(Timestamp::from_millis),
+        })
     }
 
     /// The attempt of that dispatch was published. Of a job that runs by now, or was queued anew, nothing is written.

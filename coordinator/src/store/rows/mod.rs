@@ -13,7 +13,7 @@ mod events;
 mod films;
 mod jobs;
 
-pub use due::{Dispatch, Waiting};
+pub use due::{Dispatch, Outbox, Waiting};
 pub use films::FilmRow;
 pub use jobs::DispatchMark;
 

@@ -133,7 +133,7 @@ async fn look_for_queue(channel: &Channel, queue: &QueueDeclaration) -> lapin::R
         .map(drop)
 }
 
-fn arguments(queue: &QueueDeclaration) -> FieldTable {
+pub(super) fn arguments(queue: &QueueDeclaration) -> FieldTable {
     let mut arguments = FieldTable::default();
     for (name, value) in queue.arguments() {
         let value = match value {

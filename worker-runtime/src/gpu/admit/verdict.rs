@@ -131,6 +131,30 @@ pub enum Waits {
     ReclaimFailed(Box<Shortfall>),
 }
 
+impl Waits {
+    /// The sort of reason, in a word: there are as many as there are variants.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::NeedUnknown => "need_unknown",
+            Self::NoReading => "no_reading",
+            Self::ImpossibleReading(_) => "impossible_reading",
+            Self::StaleReading { .. } => "stale_reading",
+            Self::OlderThanRelease { .. } => "older_than_release",
+            Self::Unsettled(_) => "unsettled",
+            Self::Down(_) => "down",
+            Self::BooksUnreadable(_) => "books_unreadable",
+            Self::NoHostReading => "no_host_reading",
+            Self::Ram { .. } => "ram",
+            Self::Processors { .. } => "processors",
+            Self::Behind { .. } => "behind",
+            Self::Promised(_) => "promised",
+            Self::Foreign(_) => "foreign",
+            Self::TooYoung { .. } => "too_young",
+            Self::ReclaimFailed(_) => "reclaim_failed",
+        }
+    }
+}
+
 /// What is wrong with a reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Impossible {

@@ -1,0 +1,120 @@
+//! The coordinator that commands speak to, and its clock.
+
+use std::time::Duration;
+
+use reqwest::header::DATE;
+use shared::time::Timestamp;
+use url::Url;
+
+use super::{Check, Verdict};
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Clocks that differ by more make times in logs and traces useless, and retries come early or late.
+const SKEW_MAX: Duration = Duration::from_secs(5);
+
+/// Asks the coordinator at that URL whether it is ready, and what time it is. One that nobody named need not run.
+pub(crate) async fn coordinator(url: &str, is_named: bool) -> Vec<Check> {
+    let what = "coordinator";
+    let unknown = |told: &str| Check::new("clock", Verdict::Note, told);
+    let asked = ask(url).await;
+    let (status, said, date) = match asked {
+        Ok(answer) => answer,
+        Err(_) if !is_named => {
+            let told = format!("none runs at {url}; `callsheet film` needs none");
+            let alone = unknown("there is no other clock to compare this one with");
+            return vec![Check::new(what, Verdict::Note, told), alone];
+        }
+        Err(why) => {
+            let told = format!(
+                "{url} does not answer: {why}; is it running, and is that its address (client.coordinator)?"
+            );
+            let alone = unknown("the coordinator did not say what time it is");
+            return vec![Check::new(what, Verdict::Bad, told), alone];
+        }
+    };
+    let ready = match status {
+        200 => Check::new(what, Verdict::Well, format!("{url} is ready")),
+        503 => Check::new(what, Verdict::Bad, format!("{url} is not ready: {said}")),
+        other => {
+            let told = format!("{url} answered {other}; is that a coordinator?");
+            Check::new(what, Verdict::Bad, told)
+        }
+    };
+    let clock = date.map_or_else(
+        || unknown("the coordinator did not say what time it is"),
+        |theirs| clock(theirs, Timestamp::now()),
+    );
+    vec![ready, clock]
+}
+
+fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
+    let skew = theirs.since(ours).max(ours.since(theirs));
+    match skew <= SKEW_MAX {
+        // A date in HTTP has no fractions.
+        true => Check::new(
+            "clock",
+            Verdict::Well,
+            "the same here and at the coordinator, to some seconds",
+        ),
+        false => {
+            let told = format!(
+                "this clock is {} s {} the coordinator's; have both set theirs by NTP",
+                skew.as_secs(),
+                if ours < theirs { "behind" } else { "ahead of" }
+            );
+            Check::new("clock", Verdict::Bad, told)
+        }
+    }
+}
+
+/// Status, what was said and the time there.
+type Answer = (u16, String, Option<Timestamp>);
+
+async fn ask(url: &str) -> Result<Answer, String> {
+    let base = Url::parse(url).map_err(|error| error.to_string())?;
+    let at = base.join("readyz").map_err(|error| error.to_string())?;
+    // The client is built without a TLS library of its own, so that there is one for all.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut http = reqwest::Client::builder().timeout(PATIENCE);
+    if matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+        http = http.no_proxy();
+    }
+    let told = |error: reqwest::Error| shared::failure::chain(&error);
+    let http = http.build().map_err(told)?;
+    let answer = http.get(at).send().await.map_err(told)?;
+    let date = answer.headers().get(DATE);
+    let date = date.and_then(|date| Timestamp::from_http_date(date.to_str().ok()?));
+    let status = answer.status().as_u16();
+    let body = answer.text().await.map_err(told)?;
+    let problem: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+    let detail = problem.and_then(|it| Some(it.get("detail")?.as_str()?.to_owned()));
+    Ok((status, detail.unwrap_or(body), date))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_some_seconds_and_not_by_more() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        assert_eq!(clock(at(100), at(104)).verdict, Verdict::Well);
+        let ahead = clock(at(100), at(200));
+        assert_eq!(ahead.verdict, Verdict::Bad);
+        assert!(ahead.told.contains("100 s ahead of"), "{}", ahead.told);
+        let behind = clock(at(3_700), at(100));
+        assert!(behind.told.contains("3600 s behind"), "{}", behind.told);
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_that_was_named_must_answer() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let named = coordinator(&url, true).await;
+        assert_eq!(named[0].verdict, Verdict::Bad);
+        let usual = coordinator(&url, false).await;
+        assert_eq!(usual[0].verdict, Verdict::Note);
+    }
+}

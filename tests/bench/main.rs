@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod comfyui;
 mod film;
 mod floor;
 mod idle;
@@ -41,6 +42,12 @@ enum What {
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
+    /// A render on a double of ComfyUI, by the workers and by a bare client; the check of a clip.
+    Comfyui {
+        /// How long the render takes, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// What an idle coordinator and an idle worker use.
     Idle {
         /// How long they are watched, in seconds.
@@ -54,6 +61,7 @@ async fn main() -> Result<ExitCode> {
     let all = [
         What::Film { rounds: 3 },
         What::Idle { seconds: 20 },
+        What::Comfyui { seconds: 60 },
         What::Queue {
             films: 3_000,
             rounds: 3,
@@ -68,6 +76,7 @@ async fn main() -> Result<ExitCode> {
             What::Queue { films, rounds } => queue::measure(films, rounds, &mut verdicts).await?,
             What::Film { rounds } => film::measure(rounds, &mut verdicts)?,
             What::Idle { seconds } => idle::measure(seconds, &mut verdicts).await?,
+            What::Comfyui { seconds } => comfyui::measure(seconds, &mut verdicts).await?,
         }
     }
     match verdicts.missed() {

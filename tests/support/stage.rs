@@ -30,6 +30,8 @@ pub struct Stage {
     pub writer: Program,
     /// The worker that makes pictures.
     pub painter: Program,
+    /// What all programs are told.
+    common: Vec<String>,
     folder: TempDir,
     http: reqwest::Client,
 }
@@ -54,16 +56,28 @@ impl Stage {
     /// # Errors
     /// If something does not start.
     pub async fn set(cast: Cast) -> Result<Self> {
+        Self::set_with(cast, "").await
+    }
+
+    /// Starts all of it with that settings file.
+    ///
+    /// # Errors
+    /// If something does not start.
+    pub async fn set_with(cast: Cast, settings: &str) -> Result<Self> {
         let rabbitmq = RabbitMq::start().await?;
         let folder = TempDir::new()?;
         let at = |name: &str| folder.path().join(name);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let common = [
+        let mut common = vec![
             "--broker".to_owned(),
             rabbitmq.url(),
             "--artifacts".to_owned(),
             text(at("artifacts")),
         ];
+        if !settings.is_empty() {
+            std::fs::write(at("callsheet.toml"), settings)?;
+            common.extend(["--config".to_owned(), text(at("callsheet.toml"))]);
+        }
         let own = |name: &str| ["--data-dir".to_owned(), text(at(name))];
         let listen = ["--listen".to_owned(), "127.0.0.1:0".to_owned()];
         let arguments = common
@@ -73,7 +87,7 @@ impl Stage {
             .chain(listen);
         let coordinator = Program::start("coordinator", "coordinator", arguments, folder.path())?;
         let worker = |name: &'static str, program: &'static str, offers: &str| {
-            let mut arguments: Vec<String> = common.to_vec();
+            let mut arguments = common.clone();
             arguments.extend(own(name));
             arguments.extend(["--name".to_owned(), name.to_owned()]);
             let program = match cast {
@@ -101,11 +115,30 @@ impl Stage {
             coordinator,
             writer,
             painter,
+            common,
             folder,
             http: client(),
         };
         stage.ready().await;
         Ok(stage)
+    }
+
+    /// Starts another `video-worker`, with the settings of the others but for these.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn another_painter<const N: usize>(
+        &self,
+        name: &str,
+        settings: [(&str, &str); N],
+    ) -> Result<Program> {
+        let mut arguments = self.common.clone();
+        let own = self.folder.path().join(name);
+        let own = own.to_string_lossy().into_owned();
+        arguments.extend(["--name".to_owned(), name.to_owned()]);
+        arguments.extend(["--data-dir".to_owned(), own]);
+        let environment = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Program::start_in(environment, "video-worker", name, arguments, self.folder())
     }
 
     /// Waits until the coordinator is ready.

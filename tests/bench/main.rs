@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod artifacts;
+mod comfyui;
 mod film;
 mod floor;
 mod idle;
@@ -51,6 +52,12 @@ enum What {
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
+    /// A render on a double of ComfyUI, by the workers and by a bare client; the check of a clip.
+    Comfyui {
+        /// How long the render takes, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// What an idle coordinator and an idle worker use.
     Idle {
         /// How long they are watched, in seconds.
@@ -68,6 +75,7 @@ async fn main() -> Result<ExitCode> {
             mebibytes: 1_024,
             rounds: 3,
         },
+        What::Comfyui { seconds: 60 },
         What::Queue {
             films: 3_000,
             rounds: 3,
@@ -85,6 +93,7 @@ async fn main() -> Result<ExitCode> {
                 artifacts::measure(mebibytes, rounds, &mut verdicts).await?;
             }
             What::Idle { seconds } => idle::measure(seconds, &mut verdicts).await?,
+            What::Comfyui { seconds } => comfyui::measure(seconds, &mut verdicts).await?,
         }
     }
     match verdicts.missed() {

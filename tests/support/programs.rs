@@ -17,6 +17,8 @@ pub struct Program {
     /// A command that runs another one, and what of it comes before that one.
     launcher: Vec<OsString>,
     arguments: Vec<OsString>,
+    /// Variables that it finds in its environment beside ours.
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
     reaper: Reaper,
@@ -65,7 +67,27 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
-        Self::launch(Vec::new(), (name, path(name)?), label, arguments, logs)
+        Self::start_in([], name, label, arguments, logs)
+    }
+
+    /// Starts a program with these variables in its environment, too.
+    ///
+    /// # Errors
+    /// If it was not built or does not start.
+    pub fn start_in<I, S>(
+        environment: impl IntoIterator<Item = (String, String)>,
+        name: &'static str,
+        label: &str,
+        arguments: I,
+        logs: &Path,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        let environment = environment.into_iter().collect();
+        let program = (name, path(name)?);
+        Self::launch(Vec::new(), environment, program, label, arguments, logs)
     }
 
     /// Starts a program that is installed, and none of ours; what it prints goes to a file in `logs`.
@@ -77,7 +99,8 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
-        Self::launch(Vec::new(), (name, name.into()), name, arguments, logs)
+        let program = (name, name.into());
+        Self::launch(Vec::new(), Vec::new(), program, name, arguments, logs)
     }
 
     /// Starts a program on a disk of its own, of `mebibytes`, that is mounted at `folder` for it and nobody else (Linux).
@@ -101,11 +124,13 @@ impl Program {
         let mut launcher: Vec<OsString> = words.into_iter().map(Into::into).collect();
         launcher.extend([MOUNT_AND_GO.into(), "sh".into()]);
         launcher.extend([mebibytes.to_string().into(), folder.into()]);
-        Self::launch(launcher, (name, path(name)?), name, arguments, logs)
+        let program = (name, path(name)?);
+        Self::launch(launcher, Vec::new(), program, name, arguments, logs)
     }
 
     fn launch<I, S>(
         launcher: Vec<OsString>,
+        environment: Vec<(String, String)>,
         (name, path): (&'static str, PathBuf),
         label: &str,
         arguments: I,
@@ -122,6 +147,7 @@ impl Program {
             path,
             launcher,
             arguments,
+            environment,
             log,
             child: None,
             reaper: Reaper::start(None)?,
@@ -142,6 +168,7 @@ impl Program {
         let child = Command::new(words.remove(0))
             .args(words)
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

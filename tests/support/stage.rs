@@ -31,6 +31,8 @@ pub struct Stage {
     pub writer: Program,
     /// The worker that makes pictures.
     pub painter: Program,
+    /// What every worker that is none of the stubs is told.
+    told: Vec<String>,
     folder: TempDir,
     http: reqwest::Client,
 }
@@ -135,6 +137,10 @@ impl Stage {
             };
             Program::start(program, name, arguments, folder.path())
         };
+        let told = common(Role::Worker)
+            .into_iter()
+            .chain(config.iter().cloned());
+        let told = told.collect();
         let writer = worker("writer", "llm-worker", STORY)?;
         let painter = worker("painter", "video-worker", PICTURES)?;
         let stage = Self {
@@ -142,11 +148,30 @@ impl Stage {
             coordinator,
             writer,
             painter,
+            told,
             folder,
             http: client(),
         };
         stage.ready().await;
         Ok(stage)
+    }
+
+    /// Starts another `video-worker`, with the settings of the others but for these.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn another_painter<const N: usize>(
+        &self,
+        name: &str,
+        settings: [(&str, &str); N],
+    ) -> Result<Program> {
+        let mut arguments = self.told.clone();
+        let own = self.folder.path().join(name);
+        let own = own.to_string_lossy().into_owned();
+        arguments.extend(["--name".to_owned(), name.to_owned()]);
+        arguments.extend(["--data-dir".to_owned(), own]);
+        let environment = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Program::start_in(environment, "video-worker", name, arguments, self.folder())
     }
 
     /// Waits until the coordinator is ready.

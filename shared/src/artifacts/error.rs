@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::Sha256;
+use crate::failure::chain;
 
 /// What a store said, or what kept us from it.
 type Cause = Box<dyn Error + Send + Sync>;
@@ -112,16 +113,33 @@ impl ArtifactError {
 
 impl From<object_store::Error> for ArtifactError {
     fn from(error: object_store::Error) -> Self {
-        match error {
+        match is_refusal(&error) {
             // What a bucket says to this names the key, and does not say what to do.
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. } => Self::Refused {
+            true => Self::Refused {
                 url: "[artifacts] url".to_owned(),
                 reason: "its keys are not accepted there: look at access_key_id, secret_access_key and region, and at what that \
-                         user may do with the bucket (read, write, list, delete)"
+                         user may do with the bucket (read, write and list; the coordinator also delete)"
                     .to_owned(),
             },
-            other => Self::store(other),
+            false => Self::store(error),
         }
+    }
+}
+
+/// Whether a bucket does not let us in. To some questions it says so in words alone.
+fn is_refusal(error: &object_store::Error) -> bool {
+    let words = [
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+    ];
+    match error {
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => true,
+        object_store::Error::Generic { source, .. } => {
+            let said = chain(&**source);
+            words.iter().any(|word| said.contains(word))
+        }
+        _ => false,
     }
 }

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use super::digest::Digest;
 use super::{ArtifactError, Content, Place};
 use crate::artifact::Sha256;
+use crate::failure::chain;
 use crate::time::Timestamp;
 
 /// A store of objects. Cheap to clone.
@@ -41,16 +42,22 @@ impl Objects {
 
 #[async_trait]
 impl Place for Objects {
-    /// A bucket that is not there has no file either: so this asks for a list.
+    /// A bucket that is not there has no file either, and says which of the two is missing only to who asks for the content.
     async fn check(&self) -> Result<(), ArtifactError> {
-        let nobody_has = object_store::path::Path::from("00");
-        match self.store.list(Some(&nobody_has)).try_next().await {
+        let nobody_has = key(Sha256::new([0; 32]));
+        match self.store.get(&nobody_has).await {
             Ok(_) => Ok(()),
-            Err(object_store::Error::NotFound { .. }) => Err(ArtifactError::Refused {
-                url: "[artifacts] url".to_owned(),
-                reason: "there is no such bucket; make it, or mend its name, endpoint or region"
-                    .to_owned(),
-            }),
+            Err(object_store::Error::NotFound { source, .. })
+                if chain(&*source).contains("NoSuchBucket") =>
+            {
+                Err(ArtifactError::Refused {
+                    url: "[artifacts] url".to_owned(),
+                    reason:
+                        "there is no such bucket; make it, or mend its name, endpoint or region"
+                            .to_owned(),
+                })
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -320,3 +320,27 @@ fn a_full_disk_is_told_from_other_failures() {
         ArtifactError::Store(_)
     ));
 }
+
+#[test]
+fn a_bucket_that_does_not_let_us_in_is_told_from_other_failures_and_its_words_are_not_repeated() {
+    let error = |said: &'static str| {
+        ArtifactError::from(object_store::Error::Generic {
+            store: "S3",
+            source: said.into(),
+        })
+    };
+    let refused = error("<Code>InvalidAccessKeyId</Code><AWSAccessKeyId>AKIA1</AWSAccessKeyId>");
+    let text = crate::failure::chain(&refused);
+    assert!(
+        matches!(refused, ArtifactError::Refused { .. }),
+        "{refused:?}"
+    );
+    assert!(
+        text.contains("access_key_id") && !text.contains("AKIA1"),
+        "{text}"
+    );
+    assert!(matches!(
+        error("<Code>SlowDown</Code>"),
+        ArtifactError::Store(_)
+    ));
+}

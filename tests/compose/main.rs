@@ -24,7 +24,7 @@ const FILM_LIMIT: Duration = Duration::from_secs(150);
 /// How long a killed service stays away.
 const AWAY: Duration = Duration::from_secs(1);
 /// Films under way while the workers become more.
-const LOAD: u32 = 6;
+const LOAD: u32 = 4;
 /// Workers that make pictures, then.
 const MANY: usize = 4;
 
@@ -151,14 +151,15 @@ fn who_runs_there(project: &Project) -> Result<()> {
 /// leaves what was killed by command as it is.
 async fn killed(project: &Project, api: &Api, service: &str) -> Result<()> {
     let begun = Instant::now();
+    let container = project.container(service)?;
     let mut films = vec![api.submit(&longer(10)).await?];
     api.begun(films[0]).await?;
-    project.kill(service)?;
+    project.kill(&container)?;
     if service != COORDINATOR {
         films.push(api.submit(&small(12)).await?);
     }
     sleep(AWAY).await;
-    project.start(service)?;
+    project.start(&container)?;
     api.ready().await?;
     for film in films {
         api.completed(film, FILM_LIMIT).await?;
@@ -170,9 +171,10 @@ async fn killed(project: &Project, api: &Api, service: &str) -> Result<()> {
 /// A program that ends by itself is started again by the engine.
 async fn crashed(project: &Project, api: &Api) -> Result<()> {
     let begun = Instant::now();
+    let container = project.container(PAINTER)?;
     let film = api.submit(&longer(11)).await?;
     api.begun(film).await?;
-    project.crash(PAINTER)?;
+    project.crash(&container)?;
     api.completed(film, FILM_LIMIT).await?;
     say(
         "a film whose worker crashed, and was started again by the engine",

@@ -78,21 +78,19 @@ impl Project {
         docker(&["exec", &container, "sh", "-c", script])
     }
 
-    /// Kills a service by command, and waits until it is gone.
-    pub(crate) fn kill(&self, service: &str) -> Result<()> {
-        let container = self.container(service)?;
-        docker(&["kill", &container])?;
-        docker(&["wait", &container]).map(drop)
+    /// Kills a container by command, and waits until it is gone.
+    pub(crate) fn kill(&self, container: &str) -> Result<()> {
+        docker(&["kill", container])?;
+        docker(&["wait", container]).map(drop)
     }
 
-    pub(crate) fn start(&self, service: &str) -> Result<()> {
-        docker(&["start", &self.container(service)?]).map(drop)
+    pub(crate) fn start(&self, container: &str) -> Result<()> {
+        docker(&["start", container]).map(drop)
     }
 
-    /// Kills the process of a service, which the engine takes for a crash.
-    pub(crate) fn crash(&self, service: &str) -> Result<()> {
-        let container = self.container(service)?;
-        let pid = docker(&["inspect", "--format", "{{.State.Pid}}", &container])?;
+    /// Kills the process of a container, which the engine takes for a crash.
+    pub(crate) fn crash(&self, container: &str) -> Result<()> {
+        let pid = docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
         // From a container that sees all processes: whoever may speak to the engine need not be root.
         let kill = format!("kill -KILL {}", pid.trim());
         let root = ["run", "--rm", "--pid", "host", "--user", "0"];
@@ -111,7 +109,8 @@ impl Project {
         Ok(listed.concat())
     }
 
-    fn container(&self, service: &str) -> Result<String> {
+    /// The first container of a service.
+    pub(crate) fn container(&self, service: &str) -> Result<String> {
         let listed = self.compose(&["ps", "--quiet", service])?;
         let first = listed.lines().next().unwrap_or_default();
         ensure!(!first.is_empty(), "there is no container of {service}");

@@ -28,8 +28,11 @@ pub(crate) struct Metrics {
     leases_expired: Counter,
     accepted: Counter,
     ended: Counter,
-    films: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
+    films: Mutex<Option<(Instant, Films)>>,
 }
+
+/// How many films stand how, by the state's name.
+type Films = Vec<(String, u64)>;
 
 /// An attempt that has ended, to be counted once that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

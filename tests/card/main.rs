@@ -23,16 +23,18 @@ use self::studio::{Sort, Studio, within};
 
 /// A film of three scenes.
 fn film(seed: u64) -> FilmRequest {
-    let script = r#"{"title": "Storm", "scenes": [{"action": "Waves."}, {"action": "Rain."}, {"action": "Calm."}]}"#;
-    let request = format!(r#"{{"script": {script}, "seconds": 1, "seed": {seed}}}"#);
-    FilmRequest::parse(request.as_bytes()).unwrap()
+    a_film(3, seed)
 }
 
 /// A film of that many scenes.
 fn long_film(scenes: u32) -> FilmRequest {
+    a_film(scenes, 1)
+}
+
+fn a_film(scenes: u32, seed: u64) -> FilmRequest {
     let premise = "A lighthouse keeper befriends a storm";
     let request =
-        format!(r#"{{"premise": "{premise}", "scenes": {scenes}, "seconds": 1, "seed": 1}}"#);
+        format!(r#"{{"premise": "{premise}", "scenes": {scenes}, "seconds": 1, "seed": {seed}}}"#);
     FilmRequest::parse(request.as_bytes()).unwrap()
 }
 

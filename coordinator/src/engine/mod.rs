@@ -57,7 +57,7 @@ pub(crate) enum Input {
         message: ToCoordinator,
         arrival: Arrival,
         verdict: Result<(), Failure>,
-        delivery: Option<Delivery>,
+        delivery: Option<Box<Delivery>>,
     },
     /// A film that came over AMQP.
     Submission {
@@ -328,7 +328,7 @@ impl Engine {
                 delivery,
             } => {
                 // It is acked, or goes back, whatever becomes of it: so it must be noted first.
-                after.deliveries.extend(delivery);
+                after.deliveries.extend(delivery.map(|it| *it));
                 Self::begin_report(&message, arrival, after);
                 self.report(rows, store, message, verdict, after).await
             }

@@ -143,7 +143,7 @@ impl Report {
                 message,
                 arrival,
                 verdict,
-                delivery: Some(delivery),
+                delivery: Some(Box::new(delivery)),
             })
             .await
             .is_ok()

@@ -161,7 +161,7 @@ impl Turn {
         match verdict {
             Verdict::Admit { threads, .. } => {
                 if let Some(ticket) = self.ticket.take() {
-                    locked.leave(ticket)?;
+                    locked.leave(&ticket)?;
                 }
                 let held = match self.claim.take() {
                     Some(claim) if begins(locked, &claim, now)? => claim,

@@ -179,7 +179,7 @@ impl Locked<'_> {
     }
 
     /// Takes a ticket back. It goes with the next thing that is written down.
-    pub fn leave(&mut self, ticket: Held) -> Result<(), LedgerError> {
+    pub fn leave(&mut self, ticket: &Held) -> Result<(), LedgerError> {
         self.opened()?.tickets.retain(|old| old.id != *ticket.id());
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Films whose keyframes and clips need the same card.
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use shared::api::Happening;
@@ -56,6 +58,11 @@ fn state(worker: &Worker) -> WorkerState {
     }
 }
 
+/// Whether a job of that kind is completed.
+fn is_done(what: &Happening, kind: JobKind) -> bool {
+    matches!(what, Happening::JobChanged { job } if job.kind == kind && job.status == JobStatus::Completed)
+}
+
 #[tokio::test]
 async fn clips_come_after_all_keyframes_and_one_that_fails_for_good_holds_up_no_other_clip() {
     let studio = Studio::new();
@@ -68,8 +75,12 @@ async fn clips_come_after_all_keyframes_and_one_that_fails_for_good_holds_up_no_
     worker.work(JobKind::Story).await;
     worker.work(JobKind::Keyframe).await;
     worker.work(JobKind::Keyframe).await;
-    let last = worker.begin(JobKind::Keyframe).await;
-    // Both keyframes were read by the time that this grant was given.
+    let done = Cell::new(0);
+    until(&running, film, |what| {
+        done.set(done.get() + u32::from(is_done(what, JobKind::Keyframe)));
+        done.get() == 2
+    })
+    .await;
     let view = running.coordinator.film(film).await.unwrap();
     let clips = view.jobs.iter().filter(|job| job.kind == JobKind::Scene);
     let clips: Vec<_> = clips.collect();
@@ -78,6 +89,7 @@ async fn clips_come_after_all_keyframes_and_one_that_fails_for_good_holds_up_no_
     let for_others = waits.filter(|why| why.contains("the other keyframes"));
     assert_eq!(for_others.count(), 2);
 
+    let last = worker.begin(JobKind::Keyframe).await;
     let failed = AttemptFailed {
         run: last.run,
         worker: worker.me.clone(),
@@ -93,8 +105,9 @@ async fn clips_come_after_all_keyframes_and_one_that_fails_for_good_holds_up_no_
         matches!(what, Happening::FilmFailed { .. })
     })
     .await;
-    let completed = |what: &Happening| matches!(what, Happening::JobChanged { job } if job.kind == JobKind::Scene && job.status == JobStatus::Completed);
-    let completed = seen.iter().filter(|event| completed(&event.what));
-    assert_eq!(completed.count(), 2, "the film fails when all else is done");
+    let clips = seen
+        .iter()
+        .filter(|event| is_done(&event.what, JobKind::Scene));
+    assert_eq!(clips.count(), 2, "the film fails when all else is done");
     running.shutdown().await;
 }

@@ -211,7 +211,7 @@ struct Users {
 }
 
 impl Users {
-    /// Has the command make them, for a broker at that address if there is one already.
+    /// Has the command make them.
     fn make() -> Result<Self> {
         let users = Self {
             folder: tempfile::tempdir()?,
@@ -299,7 +299,7 @@ async fn can_do_its_own(role: Role, url: &str) -> Result<()> {
     Ok(())
 }
 
-async fn a_film_is_made(stage: &Stage, url: &str) -> Result<()> {
+async fn a_film_is_made(stage: &Stage, url: &str, label: &str) -> Result<()> {
     let request = FilmRequest {
         premise: Some("A lighthouse keeper befriends a storm".to_owned()),
         scenes: Some(1),
@@ -308,7 +308,7 @@ async fn a_film_is_made(stage: &Stage, url: &str) -> Result<()> {
         ..FilmRequest::default()
     };
     let mut submitter = Submitter::connect(url).await?;
-    let films = submitter.submit_all(&[request], "rights").await?;
+    let films = submitter.submit_all(&[request], label).await?;
     let film = *films.values().next().context("one film")?;
     until("the film", Duration::from_secs(90), async || {
         let view = stage.film(film).await?;
@@ -333,7 +333,7 @@ async fn a_user_for_each_role_can_do_its_own_and_nothing_else() -> Result<()> {
     let guest = Connection::connect(&rabbitmq.url(), ConnectionProperties::default()).await;
     ensure!(guest.is_err(), "the usual user is let in");
     let stage = Stage::over(rabbitmq, |role| users.url(role), Cast::Real).await?;
-    a_film_is_made(&stage, &users.url(Role::Submitter)).await?;
+    a_film_is_made(&stage, &users.url(Role::Submitter), "first").await?;
 
     for role in [Role::Worker, Role::Submitter, Role::Coordinator] {
         is_kept_from_everything_else(role, &users.url(role)).await?;
@@ -342,5 +342,5 @@ async fn a_user_for_each_role_can_do_its_own_and_nothing_else() -> Result<()> {
         can_do_its_own(role, &users.url(role)).await?;
     }
     // And all of that has harmed nobody.
-    a_film_is_made(&stage, &users.url(Role::Submitter)).await
+    a_film_is_made(&stage, &users.url(Role::Submitter), "second").await
 }

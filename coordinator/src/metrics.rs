@@ -20,6 +20,9 @@ const FILMS_GOOD_FOR: Duration = Duration::from_secs(60);
 /// Profiles that no worker has offered and no setting names: whoever submits films could make up as many as they like.
 const OTHER: &str = "other";
 
+/// How many films stand where.
+type Films = Vec<(String, u64)>;
+
 /// What the coordinator counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -28,7 +31,7 @@ pub(crate) struct Metrics {
     leases_expired: Counter,
     accepted: Counter,
     ended: Counter,
-    films: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
+    films: Mutex<Option<(Instant, Films)>>,
 }
 
 /// An attempt that has ended, to be counted once that is stored.
@@ -161,7 +164,7 @@ impl Metrics {
         Ok(())
     }
 
-    async fn films(&self, rows: &mut Rows<'_>) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn films(&self, rows: &mut Rows<'_>) -> Result<Films, StoreError> {
         let last = self
             .films
             .lock()

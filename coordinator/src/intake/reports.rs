@@ -125,7 +125,7 @@ impl Report {
             .send(Input::Report {
                 store,
                 message,
-                arrival,
+                arrival: Box::new(arrival),
                 verdict,
                 delivery: Some(delivery),
             })
@@ -176,7 +176,7 @@ impl Report {
         Input::Report {
             store: self.store,
             message,
-            arrival: self.arrival,
+            arrival: Box::new(self.arrival),
             verdict: Ok(()),
             delivery: None,
         }

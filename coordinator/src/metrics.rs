@@ -20,6 +20,9 @@ const FILMS_GOOD_FOR: Duration = Duration::from_secs(60);
 /// Profiles that no worker has offered and no setting names: whoever submits films could make up as many as they like.
 const OTHER: &str = "other";
 
+/// How many films stand where.
+type Films = Vec<(String, u64)>;
+
 /// What the coordinator counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -164,7 +167,7 @@ impl Metrics {
         Ok(())
     }
 
-    async fn films(&self, rows: &mut Rows<'_>) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn films(&self, rows: &mut Rows<'_>) -> Result<Films, StoreError> {
         let last = self
             .films
             .lock()

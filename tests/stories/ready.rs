@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use support::http::client;
 use support::programs::Program;
 use support::stage::{Cast, Stage};
@@ -10,34 +10,28 @@ use support::stage::{Cast, Stage};
 /// What is promised.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 /// Starts of which the fastest counts: other tests run at the same time.
-const STARTS: usize = 3;
+const STARTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_program_is_ready_within_two_seconds() -> Result<()> {
     let settings = "[telemetry]\nmetrics_listen = \"127.0.0.1:0\"\n".to_owned();
     let mut stage = Stage::set_with(Cast::Real, |_| Ok(settings)).await?;
-    let mut took = Vec::new();
+    let mut fastest = [Duration::MAX; 3];
     for _ in 0..STARTS {
         stage.writer.end().await?;
         stage.painter.end().await?;
         stage.coordinator.end().await?;
-        let coordinator = until_ready(&mut stage.coordinator, "listening on ").await?;
-        let writer = until_ready(&mut stage.writer, "metrics at ").await?;
-        let painter = until_ready(&mut stage.painter, "metrics at ").await?;
-        took.push([coordinator, writer, painter]);
+        let took = [
+            until_ready(&mut stage.coordinator, "listening on ").await?,
+            until_ready(&mut stage.writer, "metrics at ").await?,
+            until_ready(&mut stage.painter, "metrics at ").await?,
+        ];
+        fastest = std::array::from_fn(|place| took[place].min(fastest[place]));
+        if fastest.iter().all(|took| *took < READY_WITHIN) {
+            return Ok(());
+        }
     }
-    for (place, name) in ["coordinator", "llm-worker", "video-worker"]
-        .iter()
-        .enumerate()
-    {
-        let fastest = took.iter().map(|start| start[place]).min();
-        let fastest = fastest.context("it was started")?;
-        ensure!(
-            fastest < READY_WITHIN,
-            "{name} was ready after {fastest:?} at best: {took:?}"
-        );
-    }
-    Ok(())
+    anyhow::bail!("coordinator, llm-worker and video-worker were ready after {fastest:?} at best")
 }
 
 /// Starts a program again; how long until it says that it is ready, at the address that it prints behind that.

@@ -16,10 +16,13 @@ use super::{Check, Verdict};
 /// A driver that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is free of a card, and all there is.
+type Memory = Result<(ByteSize, ByteSize), Fault>;
+
 /// What the library says.
 struct Seen {
     driver: String,
-    devices: Vec<(FoundDevice, Result<(ByteSize, ByteSize), Fault>)>,
+    devices: Vec<(FoundDevice, Memory)>,
 }
 
 /// Looks for the card of the settings. A machine without one makes films all the same.

@@ -218,7 +218,7 @@ impl After {
     /// The store failed before this input was looked at.
     pub(super) fn put_off(&mut self, input: Input) {
         match input {
-            Input::Report { delivery, .. } => self.deliveries.extend(delivery.map(|it| *it)),
+            Input::Report { delivery, .. } => self.deliveries.extend(delivery),
             Input::Submission { delivery, .. } => self.deliveries.push(delivery),
             Input::Ask(_)
             | Input::Dispatched { .. }

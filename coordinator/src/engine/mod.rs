@@ -55,9 +55,9 @@ pub(crate) enum Input {
     Report {
         store: Option<StoreId>,
         message: ToCoordinator,
-        arrival: Arrival,
+        arrival: Box<Arrival>,
         verdict: Result<(), Failure>,
-        delivery: Option<Box<Delivery>>,
+        delivery: Option<Delivery>,
     },
     /// A film that came over AMQP.
     Submission {
@@ -328,8 +328,8 @@ impl Engine {
                 delivery,
             } => {
                 // It is acked, or goes back, whatever becomes of it: so it must be noted first.
-                after.deliveries.extend(delivery.map(|it| *it));
-                Self::begin_report(&message, arrival, after);
+                after.deliveries.extend(delivery);
+                Self::begin_report(&message, *arrival, after);
                 self.report(rows, store, message, verdict, after).await
             }
             Input::Submission { request, delivery } => {
@@ -411,8 +411,9 @@ impl Engine {
 
 /// What is logged about an input says which trace it is part of, if it is part of one.
 fn part_of(input: &Input) -> tracing::Span {
-    let arrival = match input {
-        Input::Report { arrival, .. } | Input::Ask(Ask::Submit { arrival, .. }) => arrival,
+    let parent = match input {
+        Input::Report { arrival, .. } => arrival.parent,
+        Input::Ask(Ask::Submit { arrival, .. }) => arrival.parent,
         Input::Submission { .. }
         | Input::Ask(_)
         | Input::Dispatched { .. }
@@ -421,7 +422,7 @@ fn part_of(input: &Input) -> tracing::Span {
         | Input::Sweep
         | Input::Hint => return tracing::Span::none(),
     };
-    match arrival.parent {
+    match parent {
         Some(parent) => {
             tracing::info_span!("part", { shared::fields::TRACE_ID } = %parent.trace_id())
         }

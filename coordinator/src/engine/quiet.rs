@@ -68,7 +68,7 @@ impl Engine {
                     ..
                 } if state.running.is_empty() => {
                     let mut after = After::default();
-                    after.deliveries.extend(delivery.map(|it| *it));
+                    after.deliveries.extend(delivery);
                     self.worker_is_there(*state, &mut after);
                     after.carry_out(self);
                 }

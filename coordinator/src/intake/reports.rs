@@ -141,9 +141,9 @@ impl Report {
             .send(Input::Report {
                 store,
                 message,
-                arrival,
+                arrival: Box::new(arrival),
                 verdict,
-                delivery: Some(Box::new(delivery)),
+                delivery: Some(delivery),
             })
             .await
             .is_ok()
@@ -192,7 +192,7 @@ impl Report {
         Input::Report {
             store: self.store,
             message,
-            arrival: self.arrival,
+            arrival: Box::new(self.arrival),
             verdict: Ok(()),
             delivery: None,
         }

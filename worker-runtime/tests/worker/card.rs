@@ -1,6 +1,7 @@
 //! Work that needs a card: when it is taken, and what becomes of what it was promised. In real time, since the card is read by
 //! threads of its own.
 
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use shared::job::JobKind;
 use shared::profile::{DeviceMemory, Profile};
 use shared::protocol::{DenyReason, ReleaseReason, RunAttempt, ToCoordinator, WorkerState};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use worker_runtime::gpu::ledger::{BackendNote, BootTime, Ledger, Owner, Page, State};
 use worker_runtime::gpu::reading::DeviceUuid;
@@ -540,6 +543,70 @@ async fn a_card_that_is_lost_shuts_the_queue_and_voids_what_was_promised() {
     host.failed().await;
     let (never, _) = host.shut(|reason| reason.contains("bus")).await;
     assert!(!never);
+    worker.drained().await;
+    script.no_more_calls();
+}
+
+/// What the worker answers over HTTP.
+async fn asked(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nhost: worker\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn what_goes_on_on_the_card_shows_in_the_metrics() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut host = Host::with([Device::idle(CARD, 24)]).await;
+    host.stage.config.metrics_listen = Some(address);
+    let (backend, mut script) = scripted_for(vec![wan()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    host.open().await;
+    let ready = asked(address, "/readyz").await;
+    assert!(ready.contains(" 200 "), "{ready}");
+    host.stage.dispatch(&on(&wan())).await;
+    let started = host.started().await;
+    host.grant(&started).await;
+    let call = script.call().await;
+    host.holds(COMFY.1, 18);
+    call.finish(Ok(story()));
+    host.succeeded().await;
+    host.holds(GAME, 2);
+    let lines = [
+        r#"callsheet_admission_verdicts_total{profile="wan",reason="fits",verdict="admit"} 1"#,
+        r#"callsheet_admission_wait_seconds_count{outcome="admitted",profile="wan"} 1"#,
+        &format!(r#"callsheet_model_loads_total{{device="{CARD}",profile="wan"}} 1"#),
+        &format!(
+            r#"callsheet_run_seconds_count{{device="{CARD}",kind="story",outcome="succeeded",profile="wan"}} 1"#
+        ),
+        &format!(
+            r#"callsheet_card_memory_bytes{{device="{CARD}"}} {}"#,
+            24_u64 << 30
+        ),
+        &format!(
+            r#"callsheet_card_ours_bytes{{device="{CARD}"}} {}"#,
+            18_u64 << 30
+        ),
+        &format!(
+            r#"callsheet_card_foreign_bytes{{device="{CARD}"}} {}"#,
+            2_u64 << 30
+        ),
+    ];
+    let all_told = async {
+        loop {
+            let page = asked(address, "/metrics").await;
+            if lines.iter().all(|line| page.lines().any(|it| it == *line)) {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(all_told, "the metrics to tell of it").await;
     worker.drained().await;
     script.no_more_calls();
 }

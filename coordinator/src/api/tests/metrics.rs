@@ -9,7 +9,7 @@ use super::support::simply;
 async fn a_film_shows_in_the_metrics_from_its_submission_on() {
     let mut studio = Studio::open().await;
     studio.submit().await;
-    studio.begin(JobKind::Keyframe).await;
+    studio.begin(JobKind::Story).await;
     let page = patiently("the film to be counted", async {
         loop {
             let answer = simply(&studio.api(), "GET", "/metrics").await;
@@ -30,7 +30,7 @@ async fn a_film_shows_in_the_metrics_from_its_submission_on() {
     for line in [
         "callsheet_films_accepted_total 1",
         r#"callsheet_films{state="running"} 1"#,
-        r#"callsheet_jobs_running{kind="keyframe",profile="p"} 1"#,
+        r#"callsheet_jobs_running{kind="story",profile="p"} 1"#,
         "callsheet_broker_connected 1",
         "callsheet_store_writable 1",
     ] {

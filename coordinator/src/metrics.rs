@@ -34,9 +34,6 @@ pub(crate) struct Metrics {
     films: Mutex<Option<(Instant, Films)>>,
 }
 
-/// How many films stand how, by the state's name.
-type Films = Vec<(String, u64)>;
-
 /// An attempt that has ended, to be counted once that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EndedAttempt {

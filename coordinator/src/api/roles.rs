@@ -34,11 +34,7 @@ pub(super) fn needs(method: &Method, path: &str) -> Option<Needs> {
         other => other,
     };
     Some(match (method, path) {
-        (
-            "GET",
-            "/healthz" | "/readyz" | "/metrics" | "/" | "/page.css" | "/page.js"
-            | "/v1/openapi.json",
-        )
+        ("GET", "/healthz" | "/readyz" | "/" | "/page.css" | "/page.js" | "/v1/openapi.json")
         | ("POST" | "DELETE", "/v1/session") => Needs::Nothing,
         ("GET" | "POST", "/v1/films")
         | (
@@ -53,7 +49,7 @@ pub(super) fn needs(method: &Method, path: &str) -> Option<Needs> {
             | "/v1/jobs/{id}/explain",
         ) => Needs::Role(Role::Submit),
         ("DELETE", "/v1/films/{id}")
-        | ("GET", "/v1/workers")
+        | ("GET", "/v1/workers" | "/metrics")
         | (
             "POST",
             "/v1/films/{id}/cancel"

@@ -16,7 +16,7 @@ use crate::support::{Studio, Worker, request, until};
 /// A worker on a card, which its keyframes and its clips need.
 fn state(worker: &Worker) -> WorkerState {
     let profile = |name: &str, kind| Profile {
-        name: name.parse().expect("it is written as a name"),
+        name: name.parse().unwrap(),
         kind,
         backend: "comfyui".to_owned(),
         needs: ResourceRequest {

@@ -54,7 +54,7 @@ pub(crate) fn compose_test() -> Outcome {
     }
     let mut test = std::process::Command::new("target/debug/compose-test");
     run(test
-        .args(["--image", IMAGE, "--rabbitmq", &bases.rabbitmq])
+        .args(["--image", IMAGE, "--rabbitmq", bases.rabbitmq])
         .args(["--compose", compose]))
 }
 

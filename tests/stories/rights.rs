@@ -302,7 +302,7 @@ async fn can_do_its_own(role: Role, url: &str) -> Result<()> {
 async fn a_film_is_made(stage: &Stage, url: &str, label: &str) -> Result<()> {
     let request = FilmRequest {
         premise: Some("A lighthouse keeper befriends a storm".to_owned()),
-        scenes: Some(1),
+        scenes: Some(3),
         seconds: Some(1.0),
         size: "320x180".parse().ok(),
         ..FilmRequest::default()

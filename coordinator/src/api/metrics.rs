@@ -10,7 +10,7 @@ use crate::coordinator::Coordinator;
 
 /// Answers with the metrics of this process (docs/metrics.md).
 #[utoipa::path(
-    get, path = "/metrics", tag = "health",
+    get, path = "/metrics", tag = "health", operation_id = "show_metrics",
     responses((status = 200, description = "What Prometheus reads", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn show(

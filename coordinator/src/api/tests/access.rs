@@ -29,7 +29,8 @@ const SUBMITTERS: [&str; 10] = [
     "show_job",
     "explain_job",
 ];
-const OPERATORS: [&str; 7] = [
+const OPERATORS: [&str; 8] = [
+    "show_metrics",
     "cancel_film",
     "retry_film",
     "delete_film",

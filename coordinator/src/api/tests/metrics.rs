@@ -30,7 +30,7 @@ async fn a_film_shows_in_the_metrics_from_its_submission_on() {
     for line in [
         "callsheet_films_accepted_total 1",
         r#"callsheet_films{state="running"} 1"#,
-        r#"callsheet_jobs_running{kind="story",profile="p"} 1"#,
+        r#"callsheet_jobs_running{kind="story",profile="outline"} 1"#,
         "callsheet_broker_connected 1",
         "callsheet_store_writable 1",
     ] {

@@ -12,7 +12,7 @@ use shared::broker::embedded::EmbeddedBroker;
 use shared::broker::{Delivery, Message, Queue, ReadOptions, SharedBroker, Subscription};
 use shared::failure::{Failure, FailureKind};
 use shared::film::FilmRequest;
-use shared::ids::{BootId, FilmId, MessageId, RunId, StoreId};
+use shared::ids::{BootId, FilmId, MessageId, ProfileName, RunId, StoreId};
 use shared::job::{JobKind, Outcome, Payload, Product};
 use shared::protocol::{
     AttemptFailed, AttemptProgress, AttemptStarted, AttemptSucceeded, Envelope, RunAttempt, RunRef,
@@ -63,7 +63,7 @@ impl Studio {
             "redispatch_ms": 600_000,
             "retry": {"max_failures": 1, "base_ms": 1, "cap_ms": 1},
             "time_limits": {"story_ms": 60_000, "keyframe_ms": 60_000, "scene_ms": 60_000, "assembly_ms": 60_000},
-            "profiles": {"story": "p", "keyframe": "p", "scene": "p", "assembly": "p"},
+            "profiles": {"story": "outline", "keyframe": "p", "scene": "p", "assembly": "p"},
             "retention": {"film_days": 0, "file_hours": 24},
         });
         let settings: CoordinatorSettings = serde_json::from_value(settings).unwrap();
@@ -131,7 +131,12 @@ impl Studio {
 
     /// Takes the next attempt of that kind and waits until it may begin.
     pub(super) async fn begin(&mut self, kind: JobKind) -> Run {
-        let queue = Queue::Jobs(kind, "p".parse().unwrap());
+        let profile = match kind {
+            // As all films with a script.
+            JobKind::Story => ProfileName::outline(),
+            JobKind::Keyframe | JobKind::Scene | JobKind::Assembly => "p".parse().unwrap(),
+        };
+        let queue = Queue::Jobs(kind, profile);
         let mut attempts = self
             .broker
             .subscribe(&queue, ReadOptions::default())

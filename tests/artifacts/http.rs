@@ -51,6 +51,7 @@ async fn an_upload_outlives_a_restart_of_the_coordinator() {
     let (store, address) = (server.store(Some(WORKER)), server.running.address);
     let Server { running, folder } = server;
     running.shutdown().await;
+    let stranger = TcpListener::bind(address).await.unwrap();
     let uploading = tokio::spawn({
         let store = store.clone();
         async move {
@@ -59,8 +60,9 @@ async fn an_upload_outlives_a_restart_of_the_coordinator() {
                 .await
         }
     });
-    // The first try finds nobody there.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The first try comes to nothing.
+    drop(soon("the first try", stranger.accept()).await.unwrap());
+    drop(stranger);
     assert!(!uploading.is_finished());
     let _server = Server::start_at(&address.to_string(), folder).await;
     let artifact = soon("the upload", uploading).await.unwrap().unwrap();

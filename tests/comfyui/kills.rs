@@ -40,7 +40,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// How many kills there are: those of the issue take minutes in the slower stories, and are for a person to ask for.
+/// How many kills there are. Twenty in each of the slower stories take minutes, and are for a person to ask for.
 fn kills(usual: u64) -> u64 {
     number("CALLSHEET_KILLS").unwrap_or(usual)
 }

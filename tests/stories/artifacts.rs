@@ -16,6 +16,8 @@ use support::rabbitmq::RabbitMq;
 use support::wait::until;
 use tempfile::TempDir;
 
+use crate::SMALL;
+
 /// Everything that is secret here, by what it is. None of it may be seen anywhere.
 const PLANTED: [(&str, &str); 7] = [
     ("broker password", "planted-broker-password-7d1f"),
@@ -25,17 +27,6 @@ const PLANTED: [(&str, &str); 7] = [
     ("access key", "AKIAPLANTEDACCESSKEY"),
     ("secret key", "planted/secret+access/key"),
     ("model key", "planted-gemini-key-0123456789"),
-];
-/// A small film of a story by rule.
-const SMALL: [&str; 8] = [
-    "--scenes",
-    "3",
-    "--seconds",
-    "0.5",
-    "--size",
-    "320x180",
-    "--seed",
-    "7",
 ];
 
 fn planted(what: &str) -> &'static str {

@@ -12,6 +12,8 @@ use shared::job::JobStatus;
 use support::programs::path;
 use tempfile::TempDir;
 
+use crate::SMALL;
+
 fn callsheet(folder: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(path("callsheet")?);
     command
@@ -29,17 +31,6 @@ fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     )
 }
-
-const SMALL: [&str; 8] = [
-    "--scenes",
-    "3",
-    "--seconds",
-    "0.5",
-    "--size",
-    "320x180",
-    "--seed",
-    "7",
-];
 
 #[test]
 fn one_command_makes_a_film_and_its_manifest() -> Result<()> {

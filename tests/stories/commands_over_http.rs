@@ -15,17 +15,8 @@ use support::programs::{Program, path};
 use support::wait::{SOON, until};
 use tempfile::TempDir;
 
-/// A small film of a story by rule.
-const SMALL: [&str; 8] = [
-    "--scenes",
-    "3",
-    "--seconds",
-    "0.5",
-    "--size",
-    "320x180",
-    "--seed",
-    "7",
-];
+use crate::SMALL;
+
 /// A script of two scenes.
 const SCRIPT: &str = "title = \"The Ferry\"\n[[scenes]]\naction = \"A ferry leaves.\"\n[[scenes]]\naction = \"It is gone.\"\n";
 /// An ffmpeg that is fit by all it says of itself and encodes nothing, until the file `mended` lies beside it.

@@ -13,3 +13,15 @@ mod ready;
 mod rights;
 mod storm;
 mod trace;
+
+/// A small film of a story by rule, as words for `callsheet`.
+const SMALL: [&str; 8] = [
+    "--scenes",
+    "3",
+    "--seconds",
+    "0.5",
+    "--size",
+    "320x180",
+    "--seed",
+    "7",
+];

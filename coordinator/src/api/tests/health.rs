@@ -1,8 +1,6 @@
 //! The two probes.
 
-use std::time::Duration;
-
-use super::studio::{Studio, patiently};
+use super::studio::{Studio, until};
 use super::support::simply;
 
 #[tokio::test]
@@ -13,18 +11,16 @@ async fn it_is_alive_and_becomes_ready() {
         (alive.status.as_u16(), alive.body.as_ref()),
         (200, &b"alive\n"[..])
     );
-    let answer = patiently("it to be ready", async {
-        loop {
-            let answer = simply(&studio.api(), "GET", "/readyz").await;
-            if answer.status.is_success() {
-                return answer;
-            }
-            assert_eq!(
-                (answer.status.as_u16(), answer.sort().as_str()),
-                (503, "not-ready")
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    let answer = until("it to be ready", async || {
+        let answer = simply(&studio.api(), "GET", "/readyz").await;
+        if answer.status.is_success() {
+            return Some(answer);
         }
+        assert_eq!(
+            (answer.status.as_u16(), answer.sort().as_str()),
+            (503, "not-ready")
+        );
+        None
     })
     .await;
     assert_eq!(answer.body, "ready\n");

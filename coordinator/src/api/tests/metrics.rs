@@ -2,7 +2,7 @@
 
 use shared::job::JobKind;
 
-use super::studio::{Studio, patiently};
+use super::studio::{Studio, until};
 use super::support::simply;
 
 #[tokio::test]
@@ -10,21 +10,16 @@ async fn a_film_shows_in_the_metrics_from_its_submission_on() {
     let mut studio = Studio::open().await;
     studio.submit().await;
     studio.begin(JobKind::Story).await;
-    let page = patiently("the film to be counted", async {
-        loop {
-            let answer = simply(&studio.api(), "GET", "/metrics").await;
-            assert_eq!(answer.status.as_u16(), 200);
-            assert!(
-                answer
-                    .header("content-type")
-                    .starts_with("text/plain; version=0.0.4")
-            );
-            let page = String::from_utf8(answer.body.to_vec()).unwrap();
-            if page.contains("callsheet_outbox_attempts 0") {
-                return page;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+    let page = until("the film to be counted", async || {
+        let answer = simply(&studio.api(), "GET", "/metrics").await;
+        assert_eq!(answer.status.as_u16(), 200);
+        assert!(
+            answer
+                .header("content-type")
+                .starts_with("text/plain; version=0.0.4")
+        );
+        let page = String::from_utf8(answer.body.to_vec()).unwrap();
+        page.contains("callsheet_outbox_attempts 0").then_some(page)
     })
     .await;
     for line in [

@@ -342,3 +342,16 @@ pub(super) async fn patiently<T>(what: &str, future: impl Future<Output = T>) ->
         .await
         .unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
+
+/// Asks again and again until the answer is there, but not for ever. What it waits for tells nobody.
+pub(super) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let there = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    patiently(what, there).await
+}

@@ -1,13 +1,11 @@
 //! Workers: to list, pause and resume.
 
-use std::time::Duration;
-
 use shared::api::{FilmView, JobExplanation, WorkerList, WorkerView};
 use shared::job::JobKind;
 use shared::profile::{Profile, ResourceRequest};
 use shared::protocol::{ToCoordinator, ToWorker, Waiting, WorkerState};
 
-use super::studio::{Studio, patiently};
+use super::studio::{Studio, until};
 use super::support::simply;
 
 /// Waits until the coordinator has heard of the worker.
@@ -15,10 +13,8 @@ async fn heard_of(studio: &Studio) {
     studio
         .report(None, ToCoordinator::WorkerState(Box::new(studio.state())))
         .await;
-    patiently("the worker to be known", async {
-        while listed(studio).await.workers.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    until("the worker to be known", async || {
+        listed(studio).await.workers.pop()
     })
     .await;
 }
@@ -93,14 +89,9 @@ async fn a_job_that_waits_is_explained_with_what_each_worker_says() {
     studio
         .report(None, ToCoordinator::WorkerState(Box::new(state)))
         .await;
-    let explained = patiently("the worker's reason", async {
-        loop {
-            let explained: JobExplanation = simply(&studio.api(), "GET", &path).await.json();
-            if !explained.workers.is_empty() {
-                return explained;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    let explained = until("the worker's reason", async || {
+        let explained: JobExplanation = simply(&studio.api(), "GET", &path).await.json();
+        (!explained.workers.is_empty()).then_some(explained)
     })
     .await;
     let [worker] = &explained.workers[..] else {

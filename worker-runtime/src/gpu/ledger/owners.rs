@@ -89,6 +89,12 @@ impl Owners {
         }
     }
 
+    /// How many locks are kept open.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
     /// Closes the locks of all that does not stand in the book any more.
     pub(super) fn close_all_but(&self, book: &Book) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

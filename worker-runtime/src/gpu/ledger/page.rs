@@ -100,13 +100,14 @@ impl Locked<'_> {
         page.lowered = book.lowered;
         page.tickets
             .sort_by(|one, other| one.order().cmp(&other.order()));
+        // Others may have taken them off.
+        owners.close_all_but(book);
         if gone.is_empty() && page.asked.len() == book.asked.len() {
             return Ok(());
         }
         book.entries.retain(|entry| !gone.contains(&entry.id));
         book.tickets.retain(|ticket| !gone.contains(&ticket.id));
         book.asked.clone_from(&page.asked);
-        owners.close_all_but(book);
         self.save()?;
         owners.forget(&gone);
         Ok(())

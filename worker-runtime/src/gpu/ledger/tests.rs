@@ -580,6 +580,23 @@ fn workers_know_of_each_others_backends() {
 }
 
 #[test]
+fn a_worker_that_only_looks_on_keeps_no_lock_open_of_what_others_have_ended() {
+    let root = TempDir::new().unwrap();
+    let (one, onlooker) = (worker(root.path(), 1), worker(root.path(), 2));
+    for job in 1..=3 {
+        let book = |state| one.lock().unwrap().book(work(job), state, at(0)).unwrap();
+        let held = book(State::Job);
+        assert_eq!(states(&onlooker, at(1)), [(State::Job, false)]);
+        assert_eq!(onlooker.owners.open(), 1);
+        let mut locked = one.lock().unwrap();
+        locked.tell(held.id(), &Event::Withdrawn, at(2)).unwrap();
+        drop(locked);
+        assert_eq!(states(&onlooker, at(3)), []);
+        assert_eq!(onlooker.owners.open(), 0);
+    }
+}
+
+#[test]
 fn a_device_cannot_name_a_folder_outside() {
     let root = TempDir::new().unwrap();
     let odd = DeviceUuid("../../etc".to_owned());

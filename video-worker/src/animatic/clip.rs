@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use shared::artifacts::ArtifactError;
 use shared::job::{KeyframePayload, ScenePayload};
 use shared::story::Camera;
+use storyboard::{Frames, FramesError, ImageError, Move};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker_runtime::backend::AttemptContext;
 
-use super::camera::Move;
-use super::frames::{Frames, FramesError};
-use super::storyboard::{self, ImageError};
 use crate::content_check::{self, CheckError, Checked, Expected};
 use crate::ffmpeg::{FfmpegError, FfmpegPrograms, colour};
 

@@ -1,19 +1,7 @@
 //! The built-in backend for keyframes and clips: storyboard frames drawn from the scene, and camera moves over them.
 //! It needs no model and no GPU, and shows timing and order of a film before a GPU minute is spent.
 
-mod camera;
-mod canvas;
-mod card;
 mod clip;
-mod colour;
-mod dice;
-mod frames;
-mod palette;
-mod picture;
-mod reading;
-mod scenery;
-mod storyboard;
-mod typeface;
 
 use async_trait::async_trait;
 use shared::artifact::MediaType;
@@ -23,11 +11,10 @@ use shared::ids::ProfileName;
 use shared::job::{JobKind, KeyframePayload, Outcome, Payload, Product, ScenePayload};
 use shared::profile::{Profile, ResourceRequest};
 use shared::protocol::RunAttempt;
+use storyboard::{FramesError, ImageError};
 use worker_runtime::backend::{AttemptContext, Backend, NotReady};
 
 use self::clip::ClipError;
-use self::frames::FramesError;
-use self::storyboard::ImageError;
 use crate::ffmpeg::FfmpegPrograms;
 
 /// The profile that draws keyframes.

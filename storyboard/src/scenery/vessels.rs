@@ -3,9 +3,9 @@
 use tiny_skia::PathBuilder;
 
 use super::things::{beside, has};
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Shot, Thing, Weather};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::picture::Picture;
+use crate::reading::{Shot, Thing, Weather};
 
 pub(super) fn ship(picture: &Picture, canvas: &mut Canvas<'_>) {
     let palette = &picture.palette;

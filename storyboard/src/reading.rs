@@ -2,7 +2,7 @@
 
 use shared::job::KeyframePayload;
 
-use super::dice::{Dice, hash};
+use crate::dice::{Dice, hash};
 
 /// Where a scene plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 
 use super::noise::{layered, line};
 use super::{near_ground, sky};
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink};
-use crate::animatic::picture::Picture;
+use crate::canvas::{Canvas, HEIGHT, Ink};
+use crate::picture::Picture;
 
 /// The dark, its stars and a planet.
 pub(super) fn heavens(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -1,8 +1,9 @@
 //! A room: its wall, a window with the world outside, a lamp, a table.
 
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink};
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Hour, Weather};
+use crate::canvas::{Canvas, HEIGHT, Ink};
+use crate::colour::Colour;
+use crate::picture::Picture;
+use crate::reading::{Hour, Weather};
 
 /// Where the wall meets the floor.
 const FLOOR: f32 = 742.0;
@@ -56,12 +57,8 @@ fn window(picture: &Picture, canvas: &mut Canvas<'_>) {
     let night = matches!(picture.reading.hour, Hour::Night | Hour::Dusk);
     let (high, deep) = if night {
         (
-            palette
-                .zenith
-                .to(crate::animatic::colour::Colour::hex(0x0c_1a_38), 0.7),
-            palette
-                .sky
-                .to(crate::animatic::colour::Colour::hex(0x3a_5f_86), 0.75),
+            palette.zenith.to(Colour::hex(0x0c_1a_38), 0.7),
+            palette.sky.to(Colour::hex(0x3a_5f_86), 0.75),
         )
     } else {
         (palette.light.to(palette.sky, 0.3), palette.light)

@@ -1,8 +1,8 @@
 //! Rain, snow and mist between us and the scene.
 
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink};
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Weather};
+use crate::canvas::{Canvas, HEIGHT, Ink};
+use crate::picture::Picture;
+use crate::reading::{Place, Weather};
 
 /// Bands of mist over the ground.
 pub(super) fn veil(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -4,11 +4,11 @@ use tiny_skia::PathBuilder;
 
 use super::near_ground;
 use super::noise::{layered, line};
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Hour, Place, Shot, Weather};
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::colour::Colour;
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Hour, Place, Shot, Weather};
 
 /// The dark ground right before us, with grass and stones along its edge.
 pub(super) fn foreground(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -2,10 +2,10 @@
 
 use super::near_ground;
 use super::things::{beside, has};
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Shot, Thing};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::colour::Colour;
+use crate::picture::Picture;
+use crate::reading::{Place, Shot, Thing};
 
 pub(super) fn lighthouse(picture: &Picture, canvas: &mut Canvas<'_>) {
     let palette = &picture.palette;

@@ -5,11 +5,11 @@ use shared::film::Size;
 use shared::job::KeyframePayload;
 use tiny_skia::Pixmap;
 
-use super::canvas::Canvas;
-use super::card;
-use super::dice::{hash, scramble};
-use super::picture::{Picture, Plane};
-use super::scenery;
+use crate::canvas::Canvas;
+use crate::card;
+use crate::dice::{hash, scramble};
+use crate::picture::{Picture, Plane};
+use crate::scenery;
 
 /// Counts up whenever the same words give another drawing: an older frame is then filmed as the image that it is.
 const DRAWING: u32 = 1;
@@ -20,11 +20,14 @@ const WORDS_MAX: usize = 256 * 1_024;
 
 /// Why an image could not be drawn or read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ImageError {
+pub enum ImageError {
+    /// Its pixels cannot be kept.
     #[error("a picture of {0} does not fit into memory")]
     TooLarge(Size),
+    /// It cannot be written as PNG.
     #[error("cannot write the picture as PNG")]
     Encode(#[from] png::EncodingError),
+    /// It is no PNG, or a damaged one.
     #[error("the keyframe is no readable PNG image")]
     Decode(#[from] png::DecodingError),
 }
@@ -35,7 +38,7 @@ pub(crate) fn blank(size: Size) -> Result<Pixmap, ImageError> {
 }
 
 /// Draws the frame of a scene. The same payload gives the same bytes.
-pub(crate) fn draw(payload: &KeyframePayload) -> Result<Vec<u8>, ImageError> {
+pub fn draw(payload: &KeyframePayload) -> Result<Vec<u8>, ImageError> {
     let picture = Picture::plan(payload);
     let mut pixmap = compose(&picture, payload.size)?;
     card::paint(payload, &picture.palette, &mut pixmap);
@@ -43,7 +46,7 @@ pub(crate) fn draw(payload: &KeyframePayload) -> Result<Vec<u8>, ImageError> {
 }
 
 /// The picture without lettering and grain.
-pub(super) fn compose(picture: &Picture, size: Size) -> Result<Pixmap, ImageError> {
+pub(crate) fn compose(picture: &Picture, size: Size) -> Result<Pixmap, ImageError> {
     let mut pixmap = blank(size)?;
     for plane in Plane::ALL {
         scenery::paint(picture, plane, &mut Canvas::new(&mut pixmap));
@@ -82,7 +85,7 @@ fn encode(payload: &KeyframePayload, pixmap: &Pixmap) -> Result<Vec<u8>, ImageEr
 
 /// What a keyframe turns out to be.
 #[derive(Debug)]
-pub(crate) enum Keyframe {
+pub enum Keyframe {
     /// One of ours, with the words that it was drawn from.
     Storyboard(Box<KeyframePayload>),
     /// Any other image.
@@ -90,7 +93,7 @@ pub(crate) enum Keyframe {
 }
 
 /// Reads a keyframe.
-pub(crate) fn read(file: &[u8]) -> Result<Keyframe, ImageError> {
+pub fn read(file: &[u8]) -> Result<Keyframe, ImageError> {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
     decoder.set_transformations(
         png::Transformations::normalize_to_color8() | png::Transformations::ALPHA,

@@ -3,11 +3,11 @@
 use tiny_skia::{Path, PathBuilder};
 
 use super::near_ground;
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Shot};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::colour::Colour;
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Place, Shot};
 
 /// Paints the people of a scene where the eye rests.
 pub(super) fn paint(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -1,7 +1,7 @@
 //! Smooth chance along a line: the shape of ridges, dunes and waves.
 
-use crate::animatic::canvas::Spot;
-use crate::animatic::dice::scramble;
+use crate::canvas::Spot;
+use crate::dice::scramble;
 
 /// A number from -1 to 1 that changes smoothly with `x`.
 fn smooth(seed: u64, x: f32) -> f32 {

@@ -3,9 +3,10 @@
 use super::near_ground;
 use super::noise::{layered, line};
 use super::sky::bar_with_round_ends;
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Hour, Thing, Weather};
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Hour, Thing, Weather};
 
 /// Whether the sea is rough.
 fn is_rough(picture: &Picture) -> bool {
@@ -152,7 +153,7 @@ fn foam(
     ridge: &[Spot],
     high: f32,
     through: f32,
-    dice: &mut crate::animatic::dice::Dice,
+    dice: &mut Dice,
 ) {
     for (x, y) in ridge.iter().filter(|spot| spot.1 < high) {
         for _ in 0..2 {

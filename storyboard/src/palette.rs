@@ -1,8 +1,8 @@
 //! The colours of a picture: one of a few palettes mixed by hand, turned a little for each film and each scene.
 
-use super::colour::Colour;
-use super::dice::{Dice, hash};
-use super::reading::{Hour, Place, Reading, Weather};
+use crate::colour::Colour;
+use crate::dice::{Dice, hash};
+use crate::reading::{Hour, Place, Reading, Weather};
 
 /// The colours that a picture is painted with.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Skylines, blocks with lit windows, a street.
 
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink};
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
+use crate::canvas::{Canvas, HEIGHT, Ink};
+use crate::dice::Dice;
+use crate::picture::Picture;
 
 /// Towers in the haze.
 pub(super) fn skyline(picture: &Picture, canvas: &mut Canvas<'_>) {

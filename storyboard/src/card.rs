@@ -6,10 +6,10 @@ use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, PathBuilder, Pixmap, Shader, Stroke, Transform,
 };
 
-use super::canvas::{Canvas, HEIGHT, Ink};
-use super::colour::Colour;
-use super::palette::Palette;
-use super::typeface::{Style, length, outline, settable, wrapped};
+use crate::canvas::{Canvas, HEIGHT, Ink};
+use crate::colour::Colour;
+use crate::palette::Palette;
+use crate::typeface::{Style, length, outline, settable, wrapped};
 
 /// Smallest em at which the title and the text below it can be read, in pixels.
 const SMALLEST_TITLE: f32 = 10.0;

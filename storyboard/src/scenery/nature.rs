@@ -5,10 +5,10 @@ use tiny_skia::PathBuilder;
 use super::near_ground;
 use super::things::beside;
 use super::woods::conifer;
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Shot};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::colour::Colour;
+use crate::picture::Picture;
+use crate::reading::{Place, Shot};
 
 pub(super) fn whale(picture: &Picture, canvas: &mut Canvas<'_>) {
     let palette = &picture.palette;

@@ -5,7 +5,7 @@ use tiny_skia::{
     RadialGradient, Shader, SpreadMode, Stroke, Transform,
 };
 
-use super::colour::Colour;
+use crate::colour::Colour;
 
 /// Height of every picture in the painter's units.
 pub(crate) const HEIGHT: f32 = 1_000.0;

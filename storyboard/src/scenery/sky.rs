@@ -2,11 +2,11 @@
 
 use tiny_skia::PathBuilder;
 
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Hour, Weather};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::colour::Colour;
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Hour, Weather};
 
 /// The whole sky.
 pub(super) fn paint(picture: &Picture, canvas: &mut Canvas<'_>) {

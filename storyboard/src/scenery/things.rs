@@ -1,9 +1,9 @@
 //! What a scene names beside its place: which of it is seen, and in what plane.
 
 use super::{buildings, nature, vessels};
-use crate::animatic::canvas::Canvas;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Thing};
+use crate::canvas::Canvas;
+use crate::picture::Picture;
+use crate::reading::{Place, Thing};
 
 pub(super) fn has(picture: &Picture, thing: Thing) -> bool {
     picture.reading.things.contains(&thing) && picture.reading.place != Place::Room

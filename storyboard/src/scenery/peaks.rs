@@ -2,8 +2,8 @@
 
 use super::land::misty;
 use super::noise::{line, ridged};
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::picture::Picture;
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::picture::Picture;
 
 /// Three chains of peaks with a lit and a dark side.
 pub(super) fn mountains(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -4,11 +4,11 @@ use tiny_skia::PathBuilder;
 
 use super::noise::{layered, line};
 use super::woods::conifer;
-use crate::animatic::canvas::{Canvas, Ink, Spot};
-use crate::animatic::colour::Colour;
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Place, Weather};
+use crate::canvas::{Canvas, Ink, Spot};
+use crate::colour::Colour;
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Place, Weather};
 
 /// A layer whose foot lies in mist.
 pub(super) fn misty(picture: &Picture, top: f32, depth: f32, reach: f32) -> Ink {

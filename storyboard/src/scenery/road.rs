@@ -2,8 +2,8 @@
 
 use super::land::ground_with_trees;
 use super::noise::line;
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::picture::Picture;
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::picture::Picture;
 
 /// A road that runs to the horizon, with poles beside it.
 pub(super) fn road(picture: &Picture, canvas: &mut Canvas<'_>) {

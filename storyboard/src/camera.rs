@@ -2,7 +2,7 @@
 
 use shared::story::Camera;
 
-use super::picture::Plane;
+use crate::picture::Plane;
 
 /// The part of a picture that is seen, in shares of its width and height.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,7 @@ pub(crate) struct View {
 
 /// A camera move over a clip.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Move {
+pub struct Move {
     camera: Camera,
     /// How much nearer the nearest view is than the whole picture: 0.14 shows it 1.14 times as large.
     reach: f64,
@@ -23,7 +23,7 @@ pub(crate) struct Move {
 
 impl Move {
     /// The move of a clip of that length. Longer clips travel further, within what a picture bears.
-    pub(crate) fn new(camera: Camera, seconds: f64) -> Self {
+    pub fn new(camera: Camera, seconds: f64) -> Self {
         let reach = match camera {
             Camera::Static => 0.0,
             _ => (0.035 * seconds).clamp(0.1, 0.4),

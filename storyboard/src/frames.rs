@@ -5,27 +5,29 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeError, ResizeOpt
 use shared::film::Size;
 use tiny_skia::Pixmap;
 
-use super::camera::{Move, View};
-use super::canvas::Canvas;
-use super::card;
-use super::picture::{Picture, Plane};
-use super::scenery;
-use super::storyboard::{ImageError, Keyframe, blank};
+use crate::camera::{Move, View};
+use crate::canvas::Canvas;
+use crate::card;
+use crate::keyframe::{ImageError, Keyframe, blank};
+use crate::picture::{Picture, Plane};
+use crate::scenery;
 
 /// Planes are drawn larger than the frame, so that a near view stays sharp, but with no more pixels than this.
 const PLANE_PIXELS_MAX: f64 = 6_000_000.0;
 
 /// Why frames could not be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FramesError {
+pub enum FramesError {
+    /// There is no room for their pixels.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The keyframe cannot be sampled where the camera looks.
     #[error("cannot sample the keyframe")]
     Sample(#[from] ResizeError),
 }
 
 /// Makes the frames of one clip, in any order. It owns all buffers that it needs.
-pub(crate) struct Frames {
+pub struct Frames {
     planes: Vec<(Plane, Pixmap)>,
     /// What stays in its place while the picture moves: the lettering, the dark of the edges.
     still: Option<Pixmap>,
@@ -36,9 +38,19 @@ pub(crate) struct Frames {
     resizer: Resizer,
 }
 
+impl std::fmt::Debug for Frames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the pixels.
+        f.debug_struct("Frames")
+            .field("camera", &self.camera)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Frames {
     /// Prepares a clip of `count` frames from its keyframe.
-    pub(crate) fn new(
+    pub fn new(
         keyframe: Keyframe,
         camera: Move,
         size: Size,
@@ -72,7 +84,7 @@ impl Frames {
     }
 
     /// Makes one frame, counted from 0: RGBA, row by row.
-    pub(crate) fn frame(&mut self, index: u32) -> Result<&[u8], FramesError> {
+    pub fn frame(&mut self, index: u32) -> Result<&[u8], FramesError> {
         let moment = match self.count {
             0 | 1 => 0.0,
             count => f64::from(index) / f64::from(count - 1),

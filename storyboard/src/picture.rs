@@ -2,10 +2,10 @@
 
 use shared::job::KeyframePayload;
 
-use super::canvas::Spot;
-use super::dice::Dice;
-use super::palette::Palette;
-use super::reading::{Hour, Place, Reading, Shot, Weather, read};
+use crate::canvas::Spot;
+use crate::dice::Dice;
+use crate::palette::Palette;
+use crate::reading::{Hour, Place, Reading, Shot, Weather, read};
 
 /// How far away something is painted. Planes move by different amounts when the camera moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

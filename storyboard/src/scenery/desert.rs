@@ -2,8 +2,8 @@
 
 use super::land::misty;
 use super::noise::{layered, line};
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::picture::Picture;
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::picture::Picture;
 
 /// Table mountains on the horizon.
 pub(super) fn mesas(picture: &Picture, canvas: &mut Canvas<'_>) {

@@ -5,10 +5,10 @@ use tiny_skia::PathBuilder;
 use super::foreground::foreground;
 use super::land::{far_hills, misty};
 use super::noise::{layered, line};
-use crate::animatic::canvas::{Canvas, HEIGHT, Ink, Spot};
-use crate::animatic::dice::Dice;
-use crate::animatic::picture::Picture;
-use crate::animatic::reading::{Hour, Weather};
+use crate::canvas::{Canvas, HEIGHT, Ink, Spot};
+use crate::dice::Dice;
+use crate::picture::Picture;
+use crate::reading::{Hour, Weather};
 
 /// A spruce: tiers that hang out over each other.
 pub(super) fn conifer(path: &mut PathBuilder, (x, y): Spot, tall: f32, dice: &mut Dice) {

@@ -275,7 +275,9 @@ impl Studio {
         let device = DeviceUuid(CARD.to_owned());
         let ledger = self.folder.path().join("ledger");
         let ledger = Ledger::open(&ledger, Some(&device), owner).unwrap();
-        ledger.lock().unwrap().page(BootTime::now()).unwrap()
+        ledger
+            .decide(|locked| locked.page(BootTime::now()))
+            .unwrap()
     }
 
     /// Waits until that job is so.

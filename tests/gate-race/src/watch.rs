@@ -45,7 +45,7 @@ impl Watch {
 
     /// Looks. Whether anything is promised to anybody.
     pub(crate) fn look(&mut self) -> Result<bool> {
-        let page = self.ledger.lock()?.page(BootTime::now())?;
+        let page = self.ledger.decide(|locked| locked.page(BootTime::now()))?;
         for booked in page
             .entries
             .iter()

@@ -80,24 +80,23 @@ impl Gate {
     /// The device is lost or was reset: everything that was promised on it is void.
     pub fn device_lost(&self) -> Result<(), LedgerError> {
         let now = self.sight.now();
-        self.ledger.lock()?.void(now)
+        self.ledger.decide(|locked| locked.void(now))
     }
 
     /// A model has left its backend, or everything has: free memory was read at the level that it must then have.
     pub fn evicted(&self, victims: &[Victim]) -> Result<(), LedgerError> {
-        let mut locked = self.ledger.lock()?;
-        let now = self.sight.now();
-        tell_victims(&mut locked, victims, &Event::Evicted, now)
+        self.ledger
+            .decide(|locked| tell_victims(locked, victims, &Event::Evicted, self.sight.now()))
     }
 
     /// What the backend of that worker was asked to unload is unloaded, or was never there.
     pub fn seen_to(&self, asked: &Asked) -> Result<(), LedgerError> {
-        self.ledger.lock()?.seen_to(asked)
+        self.ledger.decide(|locked| locked.seen_to(asked))
     }
 
     /// What is on the books now.
     pub fn page(&self) -> Result<Page, LedgerError> {
-        self.ledger.lock()?.page(self.sight.now())
+        self.ledger.decide(|locked| locked.page(self.sight.now()))
     }
 
     /// How long this worker's last decision kept the host's other workers from theirs.

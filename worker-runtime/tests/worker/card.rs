@@ -101,7 +101,9 @@ impl Host {
         };
         let device = DeviceUuid(CARD.to_owned());
         let ledger = Ledger::open(&self.ledger, Some(&device), owner).unwrap();
-        ledger.lock().unwrap().page(BootTime::now()).unwrap()
+        ledger
+            .decide(|locked| locked.page(BootTime::now()))
+            .unwrap()
     }
 
     /// Waits until the books are like that.

@@ -90,7 +90,9 @@ impl House {
             reload: Duration::from_secs(45),
             limit: Duration::from_secs(600),
         };
-        let held = ledger.lock().unwrap().book(work, State::Job, now).unwrap();
+        let held = ledger
+            .decide(|locked| locked.book(work, State::Job, now))
+            .unwrap();
         (ledger, held)
     }
 
@@ -143,7 +145,10 @@ async fn a_language_model_on_the_processors_waits_while_host_memory_is_short_and
     let (_, call) = house.begins(&mut script).await;
     assert_eq!(call.context.threads, None, "no video job runs");
     // What it was promised is not promised again, to a render as little as to another story.
-    let page = house.render().0.lock().unwrap().page(BootTime::now());
+    let page = house
+        .render()
+        .0
+        .decide(|locked| locked.page(BootTime::now()));
     let elsewhere = page.unwrap().elsewhere;
     assert_eq!(elsewhere[0].entry.work.ram, ByteSize::gib(6));
     call.finish(Ok(story()));
@@ -183,7 +188,9 @@ async fn beside_a_render_it_waits_for_idle_processors_and_is_then_limited_in_thr
 
     // With the render over there is no limit, however busy the processors are.
     let (ledger, held) = render;
-    ledger.lock().unwrap().void(BootTime::now()).unwrap();
+    ledger
+        .decide(|locked| locked.void(BootTime::now()))
+        .unwrap();
     drop(held);
     house.host.has(12, 0.1);
     house.stage.dispatch(&story_on_it()).await;

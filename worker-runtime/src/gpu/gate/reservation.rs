@@ -43,7 +43,7 @@ impl Reservation {
 
     fn tell(&self, event: &Event) -> Result<(), LedgerError> {
         let now = self.gate.sight.now();
-        let mut locked = self.gate.ledger.lock()?;
-        locked.tell(self.held.id(), event, now).map(drop)
+        let ledger = &self.gate.ledger;
+        ledger.decide(|locked| locked.tell(self.held.id(), event, now).map(drop))
     }
 }

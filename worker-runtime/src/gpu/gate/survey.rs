@@ -78,13 +78,14 @@ impl Gate {
             },
             false => self.look(),
         };
-        let mut locked = self.ledger.lock()?;
-        let now = self.sight.now();
-        let seen = looked.at(now);
-        let alarms = self.bring_up_to_date(&mut locked, said, &seen, now)?;
-        let page = locked.page(now)?;
-        introduce(&mut locked, &page, &seen)?;
-        drop(locked);
+        let (now, seen, alarms, page) = self.ledger.decide(|locked| {
+            let now = self.sight.now();
+            let seen = looked.at(now);
+            let alarms = self.bring_up_to_date(locked, said, &seen, now)?;
+            let page = locked.page(now)?;
+            introduce(locked, &page, &seen)?;
+            Ok((now, seen, alarms, page))
+        })?;
         let device = self.device(&page, &seen);
         let verdict = |prospect: &Prospect| {
             let request = Request {

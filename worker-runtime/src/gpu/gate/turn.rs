@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use shared::ids::JobId;
 
-use super::{Answer, COOL_DOWN, Gate, Reservation, Seen, books, introduce, settle, tell_victims};
+use super::{
+    Answer, COOL_DOWN, Gate, Looked, Reservation, Seen, books, introduce, settle, tell_victims,
+};
 use crate::gpu::admit::{Books, Evictions, Need, Request, Verdict, Victim, Waits, admit};
 use crate::gpu::ledger::{
     Asked, BootTime, Event, Held, LedgerError, Locked, Next, Page, Precedence, State, Ticket, Work,
@@ -57,11 +59,15 @@ impl Turn {
     pub fn ask(&mut self) -> Result<Answer, LedgerError> {
         let gate = Arc::clone(&self.gate);
         let looked = gate.look();
-        let mut locked = gate.ledger.lock()?;
+        gate.ledger.decide(|locked| self.answer(locked, looked))
+    }
+
+    fn answer(&mut self, locked: &mut Locked<'_>, looked: Looked) -> Result<Answer, LedgerError> {
+        let gate = Arc::clone(&self.gate);
         let now = gate.sight.now();
         let mut page = locked.page(now)?;
         let (seen, now) = gate.still_good(looked, &page, now);
-        introduce(&mut locked, &page, &seen)?;
+        introduce(locked, &page, &seen)?;
         let own_orphan = page.entries.iter().find(|booked| {
             let work = &booked.entry.work;
             booked.orphaned && work.job == self.work.job && work.backend == self.work.backend
@@ -74,7 +80,7 @@ impl Turn {
             return Ok(Answer::Reserved(self.reservation(held, None)));
         }
         let device = gate.device(&page, &seen);
-        if settle(&mut locked, &page, &device, now)?.0 {
+        if settle(locked, &page, &device, now)?.0 {
             page = locked.page(now)?;
         }
         if self.rests_until.is_some_and(|until| now >= until) {
@@ -84,7 +90,7 @@ impl Turn {
         let books = self.books(&page, &seen, now);
         let request = self.request(now);
         let verdict = admit(&request, &device, seen.host.as_ref(), &books, &gate.policy);
-        self.record(&mut locked, verdict, now)
+        self.record(locked, verdict, now)
     }
 
     /// The victims were asked to leave. `reached`: free memory was read at its target; otherwise they are not asked again for
@@ -98,18 +104,19 @@ impl Turn {
         if !reached {
             return Ok(());
         }
-        let mut locked = self.gate.ledger.lock()?;
-        for victim in victims {
-            let profile = victim.model.as_ref().map(|model| &model.profile);
-            locked.unask(&victim.backend, profile)?;
-        }
-        tell_victims(&mut locked, victims, &Event::Evicted, now)
+        self.gate.ledger.decide(|locked| {
+            for victim in victims {
+                let profile = victim.model.as_ref().map(|model| &model.profile);
+                locked.unask(&victim.backend, profile)?;
+            }
+            tell_victims(locked, victims, &Event::Evicted, now)
+        })
     }
 
     /// Asks those victims once more to leave.
     pub fn ask_again(&self, victims: &[Victim]) -> Result<(), LedgerError> {
-        let mut locked = self.gate.ledger.lock()?;
-        ask_to_leave(&mut locked, victims, self.work.job, self.gate.sight.now())
+        let (ledger, now) = (&self.gate.ledger, self.gate.sight.now());
+        ledger.decide(|locked| ask_to_leave(locked, victims, self.work.job, now))
     }
 
     /// Asks until there is something else to do than to wait, or until it has waited that long.

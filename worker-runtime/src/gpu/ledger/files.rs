@@ -6,10 +6,10 @@
 //! - `book.json`: all that was written down;
 //! - `ID.lock`: held by the owner of an entry or a ticket for as long as it lives.
 //!
-//! The book is one file, since whoever decides keeps all others waiting: a decision costs one reading of a file, and at most
-//! a few writings. It is replaced by renaming, and only under `decide.lock`: a process that is killed has written all of a
-//! change or nothing of it, and may leave a half-written file, or a lock that belongs to nothing. The next worker that opens
-//! the ledger removes these.
+//! The book is one file, since whoever decides keeps all others waiting: a decision costs one reading of a file, and one
+//! writing where it changes anything. It is replaced by renaming, and only under `decide.lock`: a process that is killed has
+//! written all of a decision or nothing of it, and may leave a half-written file, or a lock that belongs to nothing. The next
+//! worker that opens the ledger removes these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::disk::{DECIDE, LedgerError, Lock, Unlocked, at, file_name, names};
 use super::entry::{Asked, BackendId, Entry, EntryId, Owner, State, Work};
 use super::held::Held;
 use super::owners::Owners;
-use super::page::BackendNote;
+use super::page::{BackendNote, Elsewhere};
 use super::ticket::Ticket;
 use super::transition::{Event, Next, Outcome, Settling, after, lowers, replaces};
 use crate::gpu::reading::DeviceUuid;
@@ -86,11 +86,25 @@ impl Ledger {
         &self.owner
     }
 
+    /// Decides while nobody else does, and writes down what came of it: all of it, or nothing if anything fails.
+    ///
+    /// # Errors
+    /// If a file of the ledger cannot be locked, read or written, or if the decision fails.
+    pub fn decide<T>(
+        &self,
+        decision: impl FnOnce(&mut Locked<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut locked = self.lock()?;
+        let decided = decision(&mut locked)?;
+        locked.write_down()?;
+        Ok(decided)
+    }
+
     /// Waits until nobody else decides. From then on nobody does, until the answer is dropped.
     ///
     /// The lock of the device comes first and that of the host second, which is taken when the books are read: host memory
     /// is shared by all devices, and reading a sick card must not hold up the decisions about the others.
-    pub fn lock(&self) -> Result<Locked<'_>, LedgerError> {
+    fn lock(&self) -> Result<Locked<'_>, LedgerError> {
         let host = self.root.join(HOST);
         let host = match self.folder == host {
             true => Host::Same,
@@ -104,6 +118,9 @@ impl Ledger {
             device,
             host,
             book: None,
+            is_changed: false,
+            gone: Vec::new(),
+            elsewhere: None,
         })
     }
 
@@ -120,7 +137,8 @@ impl Ledger {
     }
 }
 
-/// The ledger while nobody else decides.
+/// The ledger while nobody else decides. What is told here counts at once for this decision, and for others when it is
+/// written down.
 #[derive(Debug)]
 pub struct Locked<'a> {
     pub(super) ledger: &'a Ledger,
@@ -128,8 +146,13 @@ pub struct Locked<'a> {
     #[expect(dead_code, reason = "held until the decision is written down")]
     device: Lock,
     host: Host,
-    /// As it was read, or written since.
+    /// As it was read, with what has changed since.
     book: Option<Book>,
+    is_changed: bool,
+    /// Whose locks go when that is written down.
+    pub(super) gone: Vec<EntryId>,
+    /// What the other books promise, as it was read.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 /// The lock of the host's folder.
@@ -156,14 +179,15 @@ impl Locked<'_> {
     pub fn book(&mut self, work: Work, state: State, now: BootTime) -> Result<Held, LedgerError> {
         let id = self.ledger.next_id();
         let owner = self.ledger.owner.clone();
-        self.opened()?.entries.push(Entry {
-            id: id.clone(),
+        let held = self.held(&id)?;
+        self.changed()?.entries.push(Entry {
+            id,
             state,
             since: now,
             owner,
             work,
         });
-        self.held(id)
+        Ok(held)
     }
 
     /// Writes a new ticket, and holds it. It is void when the answer is dropped.
@@ -172,40 +196,41 @@ impl Locked<'_> {
         fill: impl FnOnce(EntryId, Owner) -> Ticket,
     ) -> Result<Held, LedgerError> {
         let id = self.ledger.next_id();
-        let ticket = fill(id.clone(), self.ledger.owner.clone());
-        self.opened()?.tickets.push(ticket);
+        let held = self.held(&id)?;
         let lock = self.ledger.owners.file(&id);
-        Ok(self.held(id)?.with_file(lock))
+        let ticket = fill(id, self.ledger.owner.clone());
+        self.changed()?.tickets.push(ticket);
+        Ok(held.with_file(lock))
     }
 
-    /// Takes a ticket back. It goes with the next thing that is written down.
+    /// Takes a ticket back.
     pub fn leave(&mut self, ticket: &Held) -> Result<(), LedgerError> {
-        self.opened()?.tickets.retain(|old| old.id != *ticket.id());
+        self.changed()?.tickets.retain(|old| old.id != *ticket.id());
         Ok(())
     }
 
     /// Writes anew what a ticket says.
     pub fn save_ticket(&mut self, ticket: &Ticket) -> Result<(), LedgerError> {
-        let tickets = &mut self.opened()?.tickets;
+        let tickets = &mut self.changed()?.tickets;
         tickets.retain(|old| old.id != ticket.id);
         tickets.push(ticket.clone());
-        self.save()
+        Ok(())
     }
 
     /// Tells the others of a backend.
     pub fn note(&mut self, backend: &BackendNote) -> Result<(), LedgerError> {
-        let backends = &mut self.opened()?.backends;
+        let backends = &mut self.changed()?.backends;
         backends.retain(|old| old.id != backend.id);
         backends.push(backend.clone());
-        self.save()
+        Ok(())
     }
 
     /// Asks the worker of a backend to have it unload something. Asked again, it is asked anew.
     pub fn ask(&mut self, asked: &Asked) -> Result<(), LedgerError> {
-        let all = &mut self.opened()?.asked;
+        let all = &mut self.changed()?.asked;
         all.retain(|old| (&old.backend, &old.profile) != (&asked.backend, &asked.profile));
         all.push(asked.clone());
-        self.save()
+        Ok(())
     }
 
     /// What was asked has come about.
@@ -238,13 +263,12 @@ impl Locked<'_> {
         let Next::Changed(taken) = taken.next else {
             return Ok(None);
         };
-        let id = taken.id.clone();
-        self.opened()?.put(*taken);
-        self.save()?;
-        Ok(Some(Held::new(id, lock)))
+        let held = Held::new(taken.id.clone(), lock);
+        self.changed()?.put(*taken);
+        Ok(Some(held))
     }
 
-    /// Tells the entry what happened, and writes down what becomes of it. One that is gone stays gone.
+    /// Tells the entry what happened. One that is gone stays gone.
     pub fn tell(
         &mut self,
         id: &EntryId,
@@ -260,28 +284,36 @@ impl Locked<'_> {
             });
         };
         let outcome = after(entry, owners.orphaned(entry), event, now, settling);
+        if outcome.next == Next::Same {
+            return Ok(outcome);
+        }
+        let book = self.changed()?;
         if lowers(event, &outcome.next) {
             book.lowered = Some(match event {
                 Event::Looked { at, .. } => *at,
                 _ => now,
             });
         }
-        match &outcome.next {
-            Next::Same => return Ok(outcome),
-            Next::Gone => self.take_off(|entry| entry.id == *id)?,
+        let gone = match &outcome.next {
+            Next::Same => Vec::new(),
+            Next::Gone => book.remove(|entry| entry.id == *id),
             Next::Changed(new) => {
                 book.put((**new).clone());
                 // The models in whose place it has come go.
-                self.take_off(|old| replaces(new, old))?;
+                book.remove(|old| replaces(new, old))
             }
-        }
+        };
+        self.gone.extend(gone);
         Ok(outcome)
     }
 
     /// Takes everything off the books: the device was lost or reset. Requests go on waiting.
     pub fn void(&mut self, now: BootTime) -> Result<(), LedgerError> {
-        self.opened()?.lowered = Some(now);
-        self.take_off(|_| true)
+        let book = self.changed()?;
+        book.lowered = Some(now);
+        let gone = book.remove(|_| true);
+        self.gone.extend(gone);
+        Ok(())
     }
 
     /// From now on, and until all is written down, nobody promises host memory.
@@ -302,49 +334,33 @@ impl Locked<'_> {
         Ok(self.book.insert(book))
     }
 
-    /// Writes down what was changed.
-    pub(super) fn save(&mut self) -> Result<(), LedgerError> {
-        let folder = &self.ledger.folder;
-        let saved = self.book.as_ref().map_or(Ok(()), |book| book.save(folder));
-        if saved.is_err() {
-            // What is on disk counts.
-            self.book = None;
-        }
-        saved
+    /// The book, to be changed.
+    pub(super) fn changed(&mut self) -> Result<&mut Book, LedgerError> {
+        self.opened()?;
+        self.is_changed = true;
+        self.opened()
     }
 
-    /// Takes those entries off the books, and writes the book.
-    fn take_off(&mut self, goes: impl Fn(&Entry) -> bool) -> Result<(), LedgerError> {
-        let gone = self.opened()?.remove(goes);
-        self.save()?;
-        self.ledger.owners.forget(&gone);
+    /// Writes down what was changed. Then the locks go of what is over: what stands in the book without one would be an orphan.
+    fn write_down(self) -> Result<(), LedgerError> {
+        if let (Some(book), true) = (&self.book, self.is_changed) {
+            book.save(&self.ledger.folder)?;
+            self.ledger.owners.forget(&self.gone);
+        }
         Ok(())
     }
 
     fn no_longer_asked(&mut self, is_it: impl Fn(&Asked) -> bool) -> Result<(), LedgerError> {
-        let asked = &mut self.opened()?.asked;
-        let before = asked.len();
-        asked.retain(|old| !is_it(old));
-        match asked.len() == before {
-            true => Ok(()),
-            false => self.save(),
+        if self.opened()?.asked.iter().any(&is_it) {
+            self.changed()?.asked.retain(|old| !is_it(old));
         }
+        Ok(())
     }
 
-    /// Writes the book with something new in it, and holds that. Its lock comes first: what stands in the book without one
-    /// would be an orphan.
-    fn held(&mut self, id: EntryId) -> Result<Held, LedgerError> {
-        let lock = self.ledger.owners.create(&id);
-        match lock {
-            Ok(lock) => {
-                self.save()?;
-                Ok(Held::new(id, lock))
-            }
-            Err(error) => {
-                self.book = None;
-                Err(error)
-            }
-        }
+    /// Holds what is about to be in the book. Its lock is there first, for the same reason.
+    fn held(&mut self, id: &EntryId) -> Result<Held, LedgerError> {
+        let lock = self.ledger.owners.create(id)?;
+        Ok(Held::new(id.clone(), lock))
     }
 }
 

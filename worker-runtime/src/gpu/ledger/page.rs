@@ -56,13 +56,13 @@ impl Locked<'_> {
             Ok(_) => self.read_own(now, &mut page)?,
             Err(error) => page.unreadable.push(error.path().display().to_string()),
         }
-        let others = fs::read_dir(&ledger.root).map_err(at(&ledger.root))?;
-        for other in others.flatten() {
-            let is_folder = other.file_type().is_ok_and(|it| it.is_dir());
-            if is_folder && other.path() != ledger.folder {
-                read_elsewhere(&other.path(), now, &mut page);
-            }
-        }
+        let elsewhere = match self.elsewhere.take() {
+            Some(read) => read,
+            None => Elsewhere::read(&ledger.root, &ledger.folder, now)?,
+        };
+        page.elsewhere.clone_from(&elsewhere.entries);
+        page.unreadable.extend(elsewhere.unreadable.iter().cloned());
+        self.elsewhere = Some(elsewhere);
         Ok(page)
     }
 
@@ -105,11 +105,11 @@ impl Locked<'_> {
         if gone.is_empty() && page.asked.len() == book.asked.len() {
             return Ok(());
         }
+        let book = self.changed()?;
         book.entries.retain(|entry| !gone.contains(&entry.id));
         book.tickets.retain(|ticket| !gone.contains(&ticket.id));
         book.asked.clone_from(&page.asked);
-        self.save()?;
-        owners.forget(&gone);
+        self.gone.extend(gone);
         Ok(())
     }
 }
@@ -126,15 +126,35 @@ fn is_over(entry: &Entry, orphaned: bool, now: BootTime) -> bool {
 
 /// What the other books promise. Nothing there is changed, since their lock is not held: each of those files is there whole
 /// or not at all, and nobody adds to one while the host's lock is held here.
-fn read_elsewhere(folder: &Path, now: BootTime, page: &mut Page) {
-    match Book::open(folder) {
-        Ok(book) => page
-            .elsewhere
-            .extend(book.entries.into_iter().map(|entry| Booked {
-                age: now.since(entry.since),
-                orphaned: false,
-                entry,
-            })),
-        Err(error) => page.unreadable.push(error.path().display().to_string()),
+#[derive(Debug, Default)]
+pub(super) struct Elsewhere {
+    entries: Vec<Booked>,
+    unreadable: Vec<String>,
+}
+
+impl Elsewhere {
+    /// All books under that folder but one.
+    fn read(root: &Path, own: &Path, now: BootTime) -> Result<Self, LedgerError> {
+        let mut read = Self::default();
+        for other in fs::read_dir(root).map_err(at(root))?.flatten() {
+            let is_folder = other.file_type().is_ok_and(|it| it.is_dir());
+            if is_folder && other.path() != own {
+                read.add(&other.path(), now);
+            }
+        }
+        Ok(read)
+    }
+
+    fn add(&mut self, folder: &Path, now: BootTime) {
+        match Book::open(folder) {
+            Ok(book) => self
+                .entries
+                .extend(book.entries.into_iter().map(|entry| Booked {
+                    age: now.since(entry.since),
+                    orphaned: false,
+                    entry,
+                })),
+            Err(error) => self.unreadable.push(error.path().display().to_string()),
+        }
     }
 }

@@ -70,7 +70,7 @@ fn looked(held: u64, seconds: u64) -> Event {
 }
 
 fn states(ledger: &Ledger, now: BootTime) -> Vec<(State, bool)> {
-    let page = ledger.lock().unwrap().page(now).unwrap();
+    let page = ledger.decide(|locked| locked.page(now)).unwrap();
     page.entries
         .iter()
         .map(|booked| (booked.entry.state, booked.orphaned))
@@ -106,11 +106,9 @@ fn what_one_worker_writes_down_all_others_see() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let held = one
-        .lock()
-        .unwrap()
-        .book(work(7), State::Job, at(0))
+        .decide(|locked| locked.book(work(7), State::Job, at(0)))
         .unwrap();
-    let page = other.lock().unwrap().page(at(3)).unwrap();
+    let page = other.decide(|locked| locked.page(at(3))).unwrap();
     assert_eq!(page.entries.len(), 1);
     let booked = &page.entries[0];
     assert_eq!(booked.entry.work, work(7));
@@ -125,13 +123,11 @@ fn a_job_goes_from_claim_to_resident() {
     let ledger = worker(root.path(), 1);
     let until = at(60);
     let held = ledger
-        .lock()
-        .unwrap()
-        .book(work(7), State::Claim { until }, at(0))
+        .decide(|locked| locked.book(work(7), State::Claim { until }, at(0)))
         .unwrap();
     let tell = |event: Event, seconds| {
-        let mut locked = ledger.lock().unwrap();
-        locked.tell(held.id(), &event, at(seconds)).unwrap()
+        let told = ledger.decide(|locked| locked.tell(held.id(), &event, at(seconds)));
+        told.unwrap()
     };
     tell(Event::Begun, 1);
     assert_eq!(states(&ledger, at(100)), [(State::Job, false)]);
@@ -156,23 +152,17 @@ fn a_job_that_never_settles_is_taken_for_settled_with_an_alarm() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
     let held = ledger
-        .lock()
-        .unwrap()
-        .book(work(7), State::Job, at(0))
+        .decide(|locked| locked.book(work(7), State::Job, at(0)))
         .unwrap();
-    let mut locked = ledger.lock().unwrap();
-    locked.tell(held.id(), &finished(), at(1)).unwrap();
-    assert_eq!(
-        locked
-            .tell(held.id(), &looked(20, 10), at(10))
-            .unwrap()
-            .alarm,
-        None
-    );
-    let outcome = locked.tell(held.id(), &looked(20, 11), at(11)).unwrap();
+    let tell = |event: Event, seconds| {
+        let told = ledger.decide(|locked| locked.tell(held.id(), &event, at(seconds)));
+        told.unwrap()
+    };
+    tell(finished(), 1);
+    assert_eq!(tell(looked(20, 10), 10).alarm, None);
+    let alarm = tell(looked(20, 11), 11).alarm;
     let (held, keeps) = (ByteSize::gib(20), ByteSize::gib(18));
-    assert_eq!(outcome.alarm, Some(Alarm::NeverSettled { held, keeps }));
-    drop(locked);
+    assert_eq!(alarm, Some(Alarm::NeverSettled { held, keeps }));
     assert!(matches!(states(&ledger, at(12))[0].0, State::Resident { size, .. } if size == held));
 }
 
@@ -180,34 +170,38 @@ fn a_job_that_never_settles_is_taken_for_settled_with_an_alarm() {
 fn where_nothing_tells_what_is_held_a_job_settles_after_two_seconds() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
-    let mut locked = ledger.lock().unwrap();
-    let held = locked.book(work(7), State::Job, at(0)).unwrap();
-    locked.tell(held.id(), &finished(), at(1)).unwrap();
     let looked = |seconds| Event::Looked {
         held: None,
         free: ByteSize::gib(5),
         at: at(seconds),
     };
-    assert_eq!(
-        locked.tell(held.id(), &looked(2), at(2)).unwrap().next,
-        Next::Same
-    );
-    let outcome = locked.tell(held.id(), &looked(3), at(3)).unwrap();
-    assert!(matches!(outcome.next, Next::Changed(_)));
-    assert_eq!(outcome.alarm, None);
+    let decided = ledger.decide(|locked| {
+        let held = locked.book(work(7), State::Job, at(0))?;
+        locked.tell(held.id(), &finished(), at(1))?;
+        Ok([
+            locked.tell(held.id(), &looked(2), at(2))?,
+            locked.tell(held.id(), &looked(3), at(3))?,
+        ])
+    });
+    let [early, late] = decided.unwrap();
+    assert_eq!(early.next, Next::Same);
+    assert!(matches!(late.next, Next::Changed(_)));
+    assert_eq!(late.alarm, None);
 }
 
 #[test]
 fn a_new_model_of_a_replacing_backend_takes_the_place_of_the_old_one() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
-    let mut locked = ledger.lock().unwrap();
     for job in [1, 2] {
-        let held = locked.book(work(job), State::Job, at(0)).unwrap();
-        locked.tell(held.id(), &finished(), at(1)).unwrap();
-        locked.tell(held.id(), &looked(18, 2), at(2)).unwrap();
+        let told = ledger.decide(|locked| {
+            let held = locked.book(work(job), State::Job, at(0))?;
+            locked.tell(held.id(), &finished(), at(1))?;
+            locked.tell(held.id(), &looked(18, 2), at(2))
+        });
+        told.unwrap();
     }
-    assert_eq!(locked.page(at(3)).unwrap().entries.len(), 1);
+    assert_eq!(states(&ledger, at(3)).len(), 1);
 }
 
 #[test]
@@ -215,29 +209,28 @@ fn p02_nothing_of_a_killed_worker_is_left_once_its_backend_is_idle() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let until = at(600);
-    let (job, claim, waiting) = {
-        let mut locked = one.lock().unwrap();
-        (
-            locked.book(work(1), State::Job, at(0)).unwrap(),
-            locked.book(work(2), State::Claim { until }, at(0)).unwrap(),
-            locked
-                .queue(|id, owner| ticket(id, owner, 3, 0, Class::Video))
-                .unwrap(),
-        )
-    };
+    let booked = one.decide(|locked| {
+        Ok((
+            locked.book(work(1), State::Job, at(0))?,
+            locked.book(work(2), State::Claim { until }, at(0))?,
+            locked.queue(|id, owner| ticket(id, owner, 3, 0, Class::Video))?,
+        ))
+    });
+    let (job, claim, waiting) = booked.unwrap();
     let id = job.id().clone();
     // Killed: all locks are let go, no file is removed.
     std::mem::forget(waiting.killed());
     drop((job, claim));
-    let page = other.lock().unwrap().page(at(1)).unwrap();
+    let page = other.decide(|locked| locked.page(at(1))).unwrap();
     assert_eq!(page.tickets, []);
     assert_eq!(page.entries.len(), 1, "only the job counts");
     assert!(page.entries[0].orphaned);
-    let mut locked = other.lock().unwrap();
-    locked.tell(&id, &Event::BackendIdle, at(2)).unwrap();
-    locked.tell(&id, &looked(18, 3), at(3)).unwrap();
-    locked.tell(&id, &Event::Evicted, at(4)).unwrap();
-    drop(locked);
+    let told = other.decide(|locked| {
+        locked.tell(&id, &Event::BackendIdle, at(2))?;
+        locked.tell(&id, &looked(18, 3), at(3))?;
+        locked.tell(&id, &Event::Evicted, at(4))
+    });
+    assert_eq!(told.unwrap().next, Next::Gone);
     assert_eq!(files(root.path()), [] as [String; 0]);
 }
 
@@ -247,9 +240,7 @@ fn p02_whatever_a_worker_leaves_when_it_is_killed_half_way_is_removed() {
     let ledger = worker(root.path(), 1);
     let folder = root.path().join(gpu().0);
     let held = ledger
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
     // Before its entry was written; while it was written; after it was taken off.
     for file in ["a-0.lock", "book.new", "a-1.lock"] {
@@ -265,9 +256,7 @@ fn p02_an_entry_whose_lock_is_gone_is_an_orphan_and_not_lost() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
     let held = ledger
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
     let lock = root
         .path()
@@ -283,15 +272,13 @@ fn p03_the_job_of_a_killed_worker_counts_until_its_backend_has_stopped() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let held = one
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
     let id = held.id().clone();
     drop(held);
     let tell = |event: Event, seconds| {
-        let mut locked = other.lock().unwrap();
-        locked.tell(&id, &event, at(seconds)).unwrap()
+        let told = other.decide(|locked| locked.tell(&id, &event, at(seconds)));
+        told.unwrap()
     };
     for seconds in 0..2_000 {
         let silent = Event::BackendSilent { quiet: false };
@@ -312,16 +299,17 @@ fn an_orphan_whose_backend_is_silent_is_given_up_after_the_time_of_its_job_with_
     let ledger = worker(root.path(), 1);
     let id = {
         let held = ledger
-            .lock()
-            .unwrap()
-            .book(work(1), State::Job, at(0))
+            .decide(|locked| locked.book(work(1), State::Job, at(0)))
             .unwrap();
         held.id().clone()
     };
     let quiet = Event::BackendSilent { quiet: true };
-    let mut locked = ledger.lock().unwrap();
-    assert_eq!(locked.tell(&id, &quiet, at(599)).unwrap().next, Next::Same);
-    let outcome = locked.tell(&id, &quiet, at(600)).unwrap();
+    let tell = |seconds| {
+        let told = ledger.decide(|locked| locked.tell(&id, &quiet, at(seconds)));
+        told.unwrap()
+    };
+    assert_eq!(tell(599).next, Next::Same);
+    let outcome = tell(600);
     assert_eq!(outcome.alarm, Some(Alarm::OrphanGivenUp));
     assert_eq!(outcome.next, Next::Gone);
 }
@@ -331,20 +319,19 @@ fn p03_the_same_job_takes_its_orphan_over_and_nothing_is_booked_twice() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let held = one
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
     let take = || {
-        let mut locked = other.lock().unwrap();
-        let page = locked.page(at(1)).unwrap();
-        let entry = &page.entries[0].entry;
-        locked.take_over(entry, Attempt::new(2), at(1)).unwrap()
+        let taken = other.decide(|locked| {
+            let page = locked.page(at(1))?;
+            locked.take_over(&page.entries[0].entry, Attempt::new(2), at(1))
+        });
+        taken.unwrap()
     };
     assert!(take().is_none(), "its owner lives");
     drop(held);
     let taken = take().unwrap();
-    let page = one.lock().unwrap().page(at(2)).unwrap();
+    let page = one.decide(|locked| locked.page(at(2))).unwrap();
     assert_eq!(page.entries.len(), 1);
     let entry = &page.entries[0].entry;
     assert_eq!(entry.id, *taken.id());
@@ -361,10 +348,8 @@ fn p04_tickets_stand_in_the_order_of_priority_and_arrival() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let queue = |ledger: &Ledger, job, seconds, class| {
-        let mut locked = ledger.lock().unwrap();
-        locked
-            .queue(|id, owner| ticket(id, owner, job, seconds, class))
-            .unwrap()
+        let fill = |id, owner| ticket(id, owner, job, seconds, class);
+        ledger.decide(|locked| locked.queue(fill)).unwrap()
     };
     let held = [
         queue(&one, 1, 200, Class::Story),
@@ -373,7 +358,7 @@ fn p04_tickets_stand_in_the_order_of_priority_and_arrival() {
         queue(&other, 4, 301, Class::Video),
     ];
     let order = || {
-        let page = one.lock().unwrap().page(at(400)).unwrap();
+        let page = one.decide(|locked| locked.page(at(400))).unwrap();
         let jobs = page.tickets.iter().map(|ticket| ticket.job.as_u128());
         jobs.collect::<Vec<_>>()
     };
@@ -388,19 +373,19 @@ fn p10_telling_an_entry_twice_or_reading_twice_changes_nothing_more() {
     let root = TempDir::new().unwrap();
     let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
     let held = one
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
     let steps = [finished(), looked(18, 5), Event::Evicted];
     for (step, event) in (1..).zip(steps) {
         let mut seen = Vec::new();
         for (later, ledger) in (0..).zip([&one, &other, &one]) {
             let now = at(5 * step + later);
-            let mut locked = ledger.lock().unwrap();
-            locked.tell(held.id(), &event, now).unwrap();
-            locked.page(now).unwrap();
-            let page = locked.page(now).unwrap();
+            let page = ledger.decide(|locked| {
+                locked.tell(held.id(), &event, now)?;
+                locked.page(now)?;
+                locked.page(now)
+            });
+            let page = page.unwrap();
             seen.push(
                 page.entries
                     .into_iter()
@@ -421,19 +406,18 @@ fn p11_what_was_promised_on_a_lost_device_is_void() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
     let spare = on(root.path(), 1, Some(&DeviceUuid("GPU-spare".to_owned())));
-    let mut locked = ledger.lock().unwrap();
-    let job = locked.book(work(1), State::Job, at(0)).unwrap();
-    let waiting = locked
-        .queue(|id, owner| ticket(id, owner, 3, 0, Class::Video))
-        .unwrap();
-    drop(locked);
+    let booked = ledger.decide(|locked| {
+        Ok((
+            locked.book(work(1), State::Job, at(0))?,
+            locked.queue(|id, owner| ticket(id, owner, 3, 0, Class::Video))?,
+        ))
+    });
+    let (job, waiting) = booked.unwrap();
     let elsewhere = spare
-        .lock()
-        .unwrap()
-        .book(work(2), State::Job, at(0))
+        .decide(|locked| locked.book(work(2), State::Job, at(0)))
         .unwrap();
-    ledger.lock().unwrap().void(at(5)).unwrap();
-    let page = ledger.lock().unwrap().page(at(6)).unwrap();
+    ledger.decide(|locked| locked.void(at(5))).unwrap();
+    let page = ledger.decide(|locked| locked.page(at(6))).unwrap();
     assert_eq!(page.entries, []);
     assert_eq!(page.elsewhere.len(), 1, "other devices go on");
     assert_eq!(page.tickets.len(), 1, "who waits goes on waiting");
@@ -444,9 +428,7 @@ fn p11_what_was_promised_on_a_lost_device_is_void() {
     );
     // Its owner finds it gone, and may say so.
     let told = ledger
-        .lock()
-        .unwrap()
-        .tell(job.id(), &finished(), at(7))
+        .decide(|locked| locked.tell(job.id(), &finished(), at(7)))
         .unwrap();
     assert_eq!(told.next, Next::Gone);
     drop((waiting, elsewhere));
@@ -458,7 +440,9 @@ fn p12_a_claim_ends_by_the_boot_clock_and_not_a_moment_before() {
     let ledger = worker(root.path(), 1);
     let until = at(60);
     let claim = State::Claim { until };
-    let held = ledger.lock().unwrap().book(work(1), claim, at(0)).unwrap();
+    let held = ledger
+        .decide(|locked| locked.book(work(1), claim, at(0)))
+        .unwrap();
     let moment = Duration::from_nanos(1);
     let before = BootTime::after(until.since_start() - moment);
     assert_eq!(states(&ledger, before), [(claim, false)]);
@@ -472,15 +456,20 @@ fn p12_a_claim_ends_by_the_boot_clock_and_not_a_moment_before() {
 fn the_moment_of_the_last_release_is_written_down() {
     let root = TempDir::new().unwrap();
     let ledger = worker(root.path(), 1);
-    let mut locked = ledger.lock().unwrap();
-    assert_eq!(locked.page(at(0)).unwrap().lowered, None);
-    let held = locked.book(work(1), State::Job, at(0)).unwrap();
-    assert_eq!(locked.page(at(0)).unwrap().lowered, None);
-    locked.tell(held.id(), &finished(), at(3)).unwrap();
-    assert_eq!(locked.page(at(4)).unwrap().lowered, Some(at(3)));
+    let lowered = |now| ledger.decide(|locked| locked.page(now)).unwrap().lowered;
+    assert_eq!(lowered(at(0)), None);
+    let held = ledger.decide(|locked| locked.book(work(1), State::Job, at(0)));
+    let held = held.unwrap();
+    assert_eq!(lowered(at(0)), None);
+    let tell = |event: Event, now| {
+        let told = ledger.decide(|locked| locked.tell(held.id(), &event, now));
+        told.unwrap()
+    };
+    tell(finished(), at(3));
+    assert_eq!(lowered(at(4)), Some(at(3)));
     // What settled by a reading counts from that reading on.
-    locked.tell(held.id(), &looked(18, 5), at(6)).unwrap();
-    assert_eq!(locked.page(at(7)).unwrap().lowered, Some(at(5)));
+    tell(looked(18, 5), at(6));
+    assert_eq!(lowered(at(7)), Some(at(5)));
 }
 
 #[test]
@@ -490,9 +479,9 @@ fn a_book_that_cannot_be_read_is_told_and_not_written_over() {
     let file = root.path().join(gpu().0).join("book.json");
     for text in ["{\"version\": 99}", "{\"version\": 1, \"ent", ""] {
         std::fs::write(&file, text).unwrap();
-        let page = ledger.lock().unwrap().page(at(0)).unwrap();
+        let page = ledger.decide(|locked| locked.page(at(0))).unwrap();
         assert_eq!(page.unreadable, [file.display().to_string()]);
-        let refused = ledger.lock().unwrap().book(work(1), State::Job, at(0));
+        let refused = ledger.decide(|locked| locked.book(work(1), State::Job, at(0)));
         let why = std::error::Error::source(&refused.unwrap_err())
             .unwrap()
             .to_string();
@@ -500,7 +489,7 @@ fn a_book_that_cannot_be_read_is_told_and_not_written_over() {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         // On another device, too: host memory is shared.
         let other = on(root.path(), 1, None);
-        let page = other.lock().unwrap().page(at(0)).unwrap();
+        let page = other.decide(|locked| locked.page(at(0))).unwrap();
         assert_eq!(page.unreadable.len(), 1);
     }
 }
@@ -512,12 +501,45 @@ fn what_cannot_be_written_is_not_promised() {
     // No file can take the place of a folder.
     let folder = root.path().join(gpu().0).join("book.new");
     std::fs::create_dir(&folder).unwrap();
-    let mut locked = ledger.lock().unwrap();
-    assert!(locked.book(work(1), State::Job, at(0)).is_err());
-    assert_eq!(locked.page(at(0)).unwrap().entries, []);
+    let book = || ledger.decide(|locked| locked.book(work(1), State::Job, at(0)));
+    assert!(book().is_err());
+    assert_eq!(states(&ledger, at(0)), []);
     std::fs::remove_dir(folder).unwrap();
-    let _held = locked.book(work(1), State::Job, at(0)).unwrap();
-    assert_eq!(locked.page(at(0)).unwrap().entries.len(), 1);
+    let _held = book().unwrap();
+    assert_eq!(states(&ledger, at(0)), [(State::Job, false)]);
+}
+
+#[test]
+fn a_decision_is_written_down_whole_or_not_at_all() {
+    let root = TempDir::new().unwrap();
+    let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
+    let seen = |ledger| states(ledger, at(1));
+    let failed = one.decide(|locked| {
+        let held = locked.book(work(1), State::Job, at(0))?;
+        assert_eq!(locked.page(at(0))?.entries.len(), 1, "it counts at once");
+        // As if it were killed here, or something failed later on.
+        let nothing = root.path().join("nothing");
+        std::fs::read(&nothing).map_err(disk::at(&nothing))?;
+        Ok(held)
+    });
+    assert!(failed.is_err());
+    assert_eq!((seen(&one), seen(&other)), (vec![], vec![]));
+    let held = one.decide(|locked| {
+        let first = locked.book(work(1), State::Job, at(0))?;
+        let second = locked.book(work(2), State::Job, at(0))?;
+        locked.tell(second.id(), &Event::Withdrawn, at(1))?;
+        Ok((first, second))
+    });
+    let (first, second) = held.unwrap();
+    assert_eq!(seen(&other), [(State::Job, false)]);
+    assert!(
+        !root
+            .path()
+            .join(gpu().0)
+            .join(format!("{}.lock", second.id()))
+            .exists()
+    );
+    drop(first);
 }
 
 #[test]
@@ -535,13 +557,11 @@ fn work_without_a_device_has_a_ledger_of_its_own() {
     let root = TempDir::new().unwrap();
     let (card, host) = (worker(root.path(), 1), on(root.path(), 2, None));
     let held = host
-        .lock()
-        .unwrap()
-        .book(work(1), State::Job, at(0))
+        .decide(|locked| locked.book(work(1), State::Job, at(0)))
         .unwrap();
-    let page = card.lock().unwrap().page(at(1)).unwrap();
+    let page = card.decide(|locked| locked.page(at(1))).unwrap();
     assert_eq!((page.entries.len(), page.elsewhere.len()), (0, 1));
-    let page = host.lock().unwrap().page(at(1)).unwrap();
+    let page = host.decide(|locked| locked.page(at(1))).unwrap();
     assert_eq!((page.entries.len(), page.elsewhere.len()), (1, 0));
     drop(held);
 }
@@ -552,11 +572,13 @@ fn it_tells_how_long_the_others_could_not_decide() {
     let ledger = worker(root.path(), 1);
     assert_eq!(ledger.last_held(), Duration::ZERO);
     let began = std::time::Instant::now();
-    let locked = ledger.lock().unwrap();
-    while began.elapsed() < Duration::from_millis(2) {
-        std::hint::spin_loop();
-    }
-    drop(locked);
+    let decided = ledger.decide(|_| {
+        while began.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    });
+    decided.unwrap();
     let most = began.elapsed();
     assert!((Duration::from_millis(1)..=most).contains(&ledger.last_held()));
 }
@@ -573,8 +595,8 @@ fn workers_know_of_each_others_backends() {
     };
     for pids in [vec![17], vec![18]] {
         note.pids = pids;
-        one.lock().unwrap().note(&note).unwrap();
-        let page = other.lock().unwrap().page(at(0)).unwrap();
+        one.decide(|locked| locked.note(&note)).unwrap();
+        let page = other.decide(|locked| locked.page(at(0))).unwrap();
         assert_eq!(page.backends, std::slice::from_ref(&note));
     }
 }
@@ -584,13 +606,15 @@ fn a_worker_that_only_looks_on_keeps_no_lock_open_of_what_others_have_ended() {
     let root = TempDir::new().unwrap();
     let (one, onlooker) = (worker(root.path(), 1), worker(root.path(), 2));
     for job in 1..=3 {
-        let book = |state| one.lock().unwrap().book(work(job), state, at(0)).unwrap();
+        let book = |state| {
+            one.decide(|locked| locked.book(work(job), state, at(0)))
+                .unwrap()
+        };
         let held = book(State::Job);
         assert_eq!(states(&onlooker, at(1)), [(State::Job, false)]);
         assert_eq!(onlooker.owners.open(), 1);
-        let mut locked = one.lock().unwrap();
-        locked.tell(held.id(), &Event::Withdrawn, at(2)).unwrap();
-        drop(locked);
+        let told = one.decide(|locked| locked.tell(held.id(), &Event::Withdrawn, at(2)));
+        assert_eq!(told.unwrap().next, Next::Gone);
         assert_eq!(states(&onlooker, at(3)), []);
         assert_eq!(onlooker.owners.open(), 0);
     }

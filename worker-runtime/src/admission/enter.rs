@@ -224,7 +224,8 @@ async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: Backen
     About {
         key: None,
         start,
-        free: card.sight.free(),
+        // The one that is lying there may be too old, and a job of which that is unknown teaches nothing.
+        free: card.sight.free_now().await,
         foreign: last.and_then(|survey| split(&survey, &backend).1),
         backend,
     }

@@ -74,6 +74,12 @@ impl CardSight {
         (sample.asked_at.elapsed() < DEADLINE).then_some(memory.free)
     }
 
+    /// What is free at this moment, if the card answers.
+    pub(super) async fn free_now(&self) -> Option<ByteSize> {
+        let sample = self.sampler.sample(DEADLINE).await?;
+        sample.memory.ok().map(|memory| memory.free)
+    }
+
     /// The backends and what they are called.
     pub(super) fn backends(&self) -> &[(BackendId, Arc<dyn Backend>)] {
         &self.backends

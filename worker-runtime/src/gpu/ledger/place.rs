@@ -1,6 +1,5 @@
 //! Where the ledger is kept: one folder for all workers of a host, emptied by a restart of the machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folder for this start of the machine. `runtime` is the folder for such files that the caller was told of, as
@@ -22,7 +21,7 @@ pub fn default_place(runtime: Option<&Path>) -> PathBuf {
 
 #[cfg(target_os = "linux")]
 fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }
 
@@ -30,7 +29,6 @@ fn boot_id() -> String {
 /// that were loaded before the machine was started go when they are read.
 #[cfg(not(target_os = "linux"))]
 fn boot_id() -> String {
-    let _ = fs::metadata;
     "host".to_owned()
 }
 

@@ -78,7 +78,7 @@ pub fn without_credentials(text: &str) -> String {
 }
 
 /// Whether a URL leads to this machine without leaving it.
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -25,4 +25,5 @@ pub mod shutdown;
 pub mod story;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod trace;

@@ -95,11 +95,13 @@ async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
     Ok(ended?)
 }
 
-/// Looks whether the artifact store lets us in: a worker that it refuses would fail every job that it took. One that is away may
+/// Looks whether the artifact store lets us in: a worker that it refuses, or that cannot trust it, would fail every job that it took. One that is away may
 /// come back.
 async fn look_in(artifacts: &ArtifactStore) -> Result<(), ArtifactError> {
     match tokio::time::timeout(STORE_ANSWERS, artifacts.check()).await {
-        Ok(Err(error @ ArtifactError::Refused { .. })) => Err(error),
+        Ok(Err(error @ (ArtifactError::Refused { .. } | ArtifactError::Untrusted { .. }))) => {
+            Err(error)
+        }
         Ok(Err(error)) => {
             let error = shared::failure::chain(&error);
             tracing::warn!(error, "the artifact store cannot be used yet");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifact::Sha256;
 use crate::failure::chain;
+use crate::tls;
 
 /// What a store said, or what kept us from it.
 type Cause = Box<dyn Error + Send + Sync>;
@@ -62,6 +63,14 @@ pub enum ArtifactError {
         /// What it said, or what to do.
         reason: String,
     },
+    /// No TLS with what answers there.
+    #[error("the artifact store at {url} cannot be trusted with anything: {reason}")]
+    Untrusted {
+        /// Where it is.
+        url: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The store itself failed.
     #[error("the artifact store failed")]
     Store(#[source] Cause),
@@ -107,12 +116,17 @@ impl ArtifactError {
 
     /// Whether the same may succeed later without anyone doing anything here.
     pub(super) const fn may_pass(&self) -> bool {
-        matches!(self, Self::Away { .. })
+        // A certificate that has run out can be renewed there.
+        matches!(self, Self::Away { .. } | Self::Untrusted { .. })
     }
 }
 
 impl From<object_store::Error> for ArtifactError {
     fn from(error: object_store::Error) -> Self {
+        if let Some(reason) = tls::trouble(&error) {
+            let url = "[artifacts] endpoint".to_owned();
+            return Self::Untrusted { url, reason };
+        }
         match is_refusal(&error) {
             // What a bucket says to this names the key, and does not say what to do.
             true => Self::Refused {

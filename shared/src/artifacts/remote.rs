@@ -20,6 +20,7 @@ use crate::artifact::Sha256;
 use crate::http;
 use crate::settings::Secret;
 use crate::time::Timestamp;
+use crate::tls;
 
 /// Longest silence in an answer, and longest time in which nothing of an upload is taken.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -49,7 +50,8 @@ impl Remote {
             headers.insert(header::AUTHORIZATION, http::bearer(token)?);
         }
         let client = || http::client_of(&base).default_headers(headers.clone());
-        let built = |client: reqwest::ClientBuilder| client.build().map_err(|it| it.to_string());
+        let unusable = |error: reqwest::Error| tls::trouble(&error).unwrap_or(error.to_string());
+        let built = |client: reqwest::ClientBuilder| client.build().map_err(unusable);
         Ok(Self {
             http: built(client().read_timeout(SILENCE))?,
             uploads: built(client())?,
@@ -76,7 +78,14 @@ impl Remote {
     }
 
     fn away(&self, error: reqwest::Error) -> ArtifactError {
-        self.away_because(error.without_url())
+        match tls::trouble(&error) {
+            // It is there, and only a person can help.
+            Some(reason) => ArtifactError::Untrusted {
+                url: self.base.to_string(),
+                reason,
+            },
+            None => self.away_because(error.without_url()),
+        }
     }
 
     fn away_because(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> ArtifactError {

@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::declare::Known;
 use super::target::{ConnectError, Target};
 use crate::broker::Link;
+use crate::tls;
 
 /// Longest wait for a connection to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -130,6 +131,7 @@ impl Session {
 /// Why no session came about.
 enum ConnectFailure {
     Refused(String),
+    Tls(String),
     Unreachable(String),
 }
 
@@ -181,6 +183,12 @@ impl Supervisor {
                     reason,
                 });
             }
+            Err(ConnectFailure::Tls(reason)) => {
+                return Err(ConnectError::Tls {
+                    target: supervisor.target.to_string(),
+                    reason,
+                });
+            }
         };
         let stays_connected = async move {
             let stop = supervisor.stop.clone();
@@ -221,6 +229,11 @@ impl Supervisor {
                 Err(ConnectFailure::Refused(reason)) => {
                     self.down(format!("the broker does not let us in: {reason}"));
                 }
+                Err(ConnectFailure::Tls(reason)) => {
+                    self.down(format!(
+                        "the broker cannot be trusted with anything: {reason}"
+                    ));
+                }
             }
         }
     }
@@ -260,7 +273,10 @@ impl Supervisor {
         match timeout(CONNECT_LIMIT, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if is_refusal(&error) => Err(ConnectFailure::Refused(error.to_string())),
-            Ok(Err(error)) => Err(ConnectFailure::Unreachable(error.to_string())),
+            Ok(Err(error)) => Err(match tls::trouble(&error) {
+                Some(reason) => ConnectFailure::Tls(reason),
+                None => ConnectFailure::Unreachable(error.to_string()),
+            }),
             Err(_) => Err(ConnectFailure::Unreachable(format!(
                 "no answer for {} s",
                 CONNECT_LIMIT.as_secs()

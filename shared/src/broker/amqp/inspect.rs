@@ -16,6 +16,7 @@ use super::declare::arguments;
 use super::target::{ConnectError, Target};
 use crate::broker::Queue;
 use crate::broker::topology::{self, EXCHANGES, ExchangeKind as Sort};
+use crate::tls;
 
 /// Longest wait for any answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,7 +82,13 @@ pub async fn inspect(url: &str) -> Result<Inspection, InspectError> {
             };
             return Err(refused.into());
         }
-        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Ok(Err(error)) => {
+            let target = target.to_string();
+            return Err(match tls::trouble(&error) {
+                Some(reason) => ConnectError::Tls { target, reason }.into(),
+                None => unreachable(error.to_string()),
+            });
+        }
         Err(_) => {
             let waited = format!("no answer for {} s", PATIENCE.as_secs());
             return Err(unreachable(waited));

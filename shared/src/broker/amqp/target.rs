@@ -31,6 +31,14 @@ pub enum ConnectError {
         /// What the broker said.
         reason: String,
     },
+    /// No TLS with what answers there.
+    #[error("the broker at {target} cannot be trusted with anything: {reason}")]
+    Tls {
+        /// Host, port and virtual host.
+        target: String,
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 /// Where the broker is. Prints without user and password.

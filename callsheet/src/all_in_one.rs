@@ -18,7 +18,7 @@ use worker_runtime::WorkerError;
 use worker_runtime::backend::{Backend, NotReady};
 use worker_runtime::settings::WorkerConfig;
 
-use crate::settings::{Settings, url_of};
+use crate::settings::{Settings, near};
 
 /// The name of the one worker.
 const WORKER: &str = "all-in-one";
@@ -119,7 +119,7 @@ impl AllInOne {
 
     /// Where the coordinator is spoken to.
     pub(crate) fn url(&self) -> String {
-        url_of(self.coordinator.address)
+        coordinator::url_of(self.coordinator.is_https, near(self.coordinator.address))
     }
 
     /// What the backends need and do not find, with what to do. Only those count that do something that is wanted.

@@ -173,6 +173,8 @@ impl Command {
             Self::Film(_) => Some("127.0.0.1:0".to_owned()),
             _ => None,
         };
+        // It is spoken to from this process alone, by an address that no certificate has.
+        let no_tls = matches!(self, Self::Film(_)).then(String::new);
         // What is odd is what it tells by itself.
         let filter = matches!(self, Self::Doctor(_)).then(|| "error".to_owned());
         [
@@ -181,6 +183,8 @@ impl Command {
             ("client.token_file", token_file.map(str::to_owned)),
             ("coordinator.data_dir", data_dir.map(str::to_owned)),
             ("coordinator.listen", listen),
+            ("coordinator.tls.certificate_file", no_tls.clone()),
+            ("coordinator.tls.key_file", no_tls),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
@@ -220,7 +224,9 @@ mod tests {
             overrides(&["film", "x", "--data-dir", "d"]),
             [
                 ("coordinator.data_dir", "d".to_owned()),
-                ("coordinator.listen", "127.0.0.1:0".to_owned())
+                ("coordinator.listen", "127.0.0.1:0".to_owned()),
+                ("coordinator.tls.certificate_file", String::new()),
+                ("coordinator.tls.key_file", String::new()),
             ]
         );
         assert_eq!(

@@ -123,7 +123,7 @@ impl Settings {
         self.client
             .coordinator
             .clone()
-            .unwrap_or_else(|| url_of(self.coordinator.listen))
+            .unwrap_or_else(|| url_of(&self.coordinator))
     }
 
     /// The token for the coordinator at [`Self::coordinator_url`]. One of the settings for `callsheet up` is for that one alone.
@@ -174,15 +174,21 @@ fn defaults() -> String {
     .join("\n")
 }
 
+/// How a program on this machine reaches a coordinator with these settings.
+fn url_of(settings: &CoordinatorSettings) -> String {
+    let is_https = settings.tls.files().is_some();
+    coordinator::url_of(is_https, near(settings.listen))
+}
+
 /// How a program on this machine reaches what listens there.
-pub(crate) fn url_of(mut address: SocketAddr) -> String {
+pub(crate) fn near(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{address}")
+    address
 }
 
 #[cfg(test)]
@@ -201,6 +207,14 @@ mod tests {
         )])
         .unwrap();
         assert_eq!(settings.coordinator_url(), "http://studio:7420");
+        let files = ["certificate_file", "key_file"];
+        let tls = [
+            "coordinator.tls.certificate_file",
+            "coordinator.tls.key_file",
+        ];
+        let tls = tls.into_iter().zip(files.map(str::to_owned)).collect();
+        let settings = load(tls).unwrap();
+        assert_eq!(settings.coordinator_url(), "https://127.0.0.1:7420");
     }
 
     #[test]
@@ -222,8 +236,12 @@ mod tests {
 
     #[test]
     fn an_address_that_means_every_network_is_reached_on_this_machine() {
-        assert_eq!(url_of("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
-        assert_eq!(url_of("[::]:80".parse().unwrap()), "http://[::1]:80");
-        assert_eq!(url_of("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
+        for (listen, reached) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            assert_eq!(near(listen.parse().unwrap()).to_string(), reached);
+        }
     }
 }

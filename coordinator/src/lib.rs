@@ -19,6 +19,7 @@ pub mod program;
 pub mod settings;
 mod start;
 pub mod store;
+pub mod tls;
 mod views;
 mod watching;
 
@@ -26,7 +27,7 @@ pub use coordinator::Coordinator;
 pub use settings::CoordinatorSettings;
 /// The name that programs know [`Failed`] by.
 pub use start::Failed as AnotherCoordinator;
-pub use start::{Failed, Running, StartError, start};
+pub use start::{Failed, Running, StartError, start, url_of};
 
 /// The settings with their defaults, commented.
 pub const DEFAULT_SETTINGS: &str = include_str!("../config.default.toml");

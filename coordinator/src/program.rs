@@ -70,7 +70,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let broker: SharedBroker = Arc::new(broker);
     let coordinator = settings.coordinator.asking(settings.access);
     let mut running = coordinator::start(coordinator, broker.clone(), artifacts).await?;
-    tracing::info!("listening on http://{}", running.address);
+    tracing::info!("listening on {}", running.url());
     let failed = tokio::select! {
         () = stop.cancelled() => None,
         Err(another) = running.failed() => Some(another.into()),

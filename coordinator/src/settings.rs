@@ -13,6 +13,7 @@ use shared::time::millis;
 
 use crate::access::AccessSettings;
 use crate::core::plan::Profiles;
+use crate::tls::TlsSettings;
 
 /// The section `[coordinator]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +46,9 @@ pub struct CoordinatorSettings {
     /// Largest file that a worker may send, in MiB.
     #[serde(default = "upload_max_mib")]
     pub upload_max_mib: u64,
+    /// Section `[coordinator.tls]`.
+    #[serde(default)]
+    pub tls: TlsSettings,
     /// Section `[access]`.
     #[serde(skip)]
     pub access: AccessSettings,
@@ -154,6 +158,7 @@ impl CoordinatorSettings {
             "retention.file_hours",
             "at least 24: a film to come may use a file that lies there",
         );
+        found.extend(self.tls.mistakes());
         found
     }
 }

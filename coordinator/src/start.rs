@@ -21,6 +21,7 @@ use crate::maintenance::AnotherCoordinator;
 use crate::metrics::Metrics;
 use crate::settings::CoordinatorSettings;
 use crate::store::{self, Rows, StoreError};
+use crate::tls::{Renewal, TlsError};
 use crate::{api, intake, maintenance, outbox};
 
 /// Inputs that may wait for the engine.
@@ -45,6 +46,9 @@ pub enum StartError {
     /// Another coordinator has its folder.
     #[error("another process uses the data folder {0}; stop it, or choose another folder")]
     InUse(PathBuf),
+    /// Its certificate cannot be shown to anyone.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be opened.
     #[error("the database in the data folder cannot be used")]
     Store(#[from] StoreError),
@@ -77,6 +81,8 @@ pub struct Running {
     pub coordinator: Coordinator,
     /// Where its HTTP API listens.
     pub address: SocketAddr,
+    /// Whether it speaks TLS there.
+    pub is_https: bool,
     /// Nothing new comes in.
     stop: CancellationToken,
     /// The engine takes what is there and ends.
@@ -92,12 +98,17 @@ pub struct Running {
 /// Starts a coordinator: reads its store and carries on where the last one stopped.
 ///
 /// # Errors
-/// If its folder, its store or its address cannot be used.
+/// If its folder, its store, its certificate or its address cannot be used.
 pub async fn start(
     settings: CoordinatorSettings,
     broker: SharedBroker,
     artifacts: ArtifactStore,
 ) -> Result<Running, StartError> {
+    let certificate = match settings.tls.files() {
+        Some(files) => Some(Renewal::begin(files).await?),
+        None => None,
+    };
+    let is_https = certificate.is_some();
     let data_dir = DataDir::take(&settings.data_dir)?;
     let (reader, mut writer) = store::open(&data_dir.path.join(store::FILE)).await?;
     let live = recover(&mut writer, &settings).await?;
@@ -169,6 +180,7 @@ pub async fn start(
     );
     intake.spawn(api::serve(
         listener,
+        certificate,
         api::router(coordinator.clone(), options),
         stop.clone(),
     ));
@@ -176,6 +188,7 @@ pub async fn start(
     Ok(Running {
         coordinator,
         address,
+        is_https,
         stop,
         last_call,
         intake,
@@ -185,6 +198,12 @@ pub async fn start(
         watch,
         _data_dir: data_dir,
     })
+}
+
+/// The URL of a coordinator at that address.
+pub fn url_of(is_https: bool, address: SocketAddr) -> String {
+    let scheme = if is_https { "https" } else { "http" };
+    format!("{scheme}://{address}")
 }
 
 /// What the living must know of the store: leases of running jobs begin afresh, queued attempts are published again.
@@ -212,6 +231,11 @@ async fn recover(
 }
 
 impl Running {
+    /// Where its HTTP API is, as a URL.
+    pub fn url(&self) -> String {
+        url_of(self.is_https, self.address)
+    }
+
     /// Resolves if the coordinator can no longer do its work: another one serves the same virtual host, or a part of this one
     /// has ended.
     ///

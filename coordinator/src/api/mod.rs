@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::coordinator::Coordinator;
 use crate::settings::CoordinatorSettings;
+use crate::tls::{Renewal, TlsListener};
 
 /// Largest body of a request that is no file, in bytes: a script of 200 scenes with long prompts fits.
 const BODY_MAX: usize = 2 << 20;
@@ -57,6 +58,8 @@ pub struct Options {
     pub access: Access,
     /// Largest file that a worker may send, in bytes.
     pub upload_max: u64,
+    /// Whether TLS is spoken here.
+    pub is_https: bool,
 }
 
 impl Options {
@@ -66,6 +69,7 @@ impl Options {
             names: address.ip().is_loopback().then(Vec::new),
             access: Access::new(&settings.access),
             upload_max: settings.upload_max_mib << 20,
+            is_https: settings.tls.files().is_some(),
         }
     }
 }
@@ -122,23 +126,35 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
 #[derive(Debug, Clone)]
 struct Shutdown(CancellationToken);
 
-/// Answers requests until `shutdown`. Then streams of events end, what is being downloaded has a few seconds to finish,
-/// and nothing new is taken.
+/// Answers requests until `shutdown`, over TLS if there is a certificate. Then streams of events end, what is being downloaded has
+/// a few seconds to finish, and nothing new is taken.
 ///
 /// # Errors
 /// If the listener fails for good.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
+    certificate: Option<Renewal>,
     router: Router,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = router.layer(Extension(Shutdown(shutdown.clone())));
+    if let Some(certificate) = certificate {
+        return serve_on(TlsListener::new(listener, certificate), router, shutdown).await;
+    }
     // Events are small and someone waits for each: they must not wait for more to go with them.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "cannot send small packets at once");
         }
     });
+    serve_on(listener, router, shutdown).await
+}
+
+async fn serve_on(
+    listener: impl Listener<Addr = SocketAddr>,
+    router: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let router = router.layer(Extension(Shutdown(shutdown.clone())));
     let server =
         axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let too_slow = async {

@@ -35,7 +35,7 @@ pub(super) async fn sign_in(
     let role = token.and_then(|token| options.access.role_of_token(token));
     match (token, role) {
         (Some(token), Some(Role::Submit | Role::Operate)) => {
-            Ok(with_cookie(&Access::cookie(token), "", &headers))
+            Ok(with_cookie(&Access::cookie(token), "", &options, &headers))
         }
         (Some(_), Some(Role::Worker)) => Err(ApiError::new(
             Sort::WrongRole,
@@ -50,15 +50,16 @@ pub(super) async fn sign_in(
     delete, path = "/v1/session", tag = "access",
     responses((status = 204, description = "The cookie is taken back", headers(("Set-Cookie" = String, description = "An empty one")))),
 )]
-pub(super) async fn sign_out(headers: HeaderMap) -> Response {
-    with_cookie("", "; Max-Age=0", &headers)
+pub(super) async fn sign_out(State(options): State<Options>, headers: HeaderMap) -> Response {
+    with_cookie("", "; Max-Age=0", &options, &headers)
 }
 
-fn with_cookie(value: &str, more: &str, headers: &HeaderMap) -> Response {
-    // A proxy that does TLS says so; without it, a browser would send a secure cookie nowhere.
-    let is_secure = headers
+fn with_cookie(value: &str, more: &str, options: &Options, headers: &HeaderMap) -> Response {
+    // A proxy that does TLS says so; without TLS, a browser would send a secure cookie nowhere.
+    let is_behind_tls = headers
         .get("x-forwarded-proto")
         .is_some_and(|scheme| scheme == "https");
+    let is_secure = options.is_https || is_behind_tls;
     let secure = if is_secure { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     let mut cookie = HeaderValue::from_str(&cookie).expect("it consists of words and digits");

@@ -9,6 +9,7 @@ use super::studio::Studio;
 use super::support::{Answer, ask, request, simply};
 use crate::access::AccessSettings;
 use crate::api::openapi::document;
+use crate::api::{Options, router};
 
 const SUBMIT: &str = "submit-0123456789abcdef0123";
 const OPERATE: &str = "operate-0123456789abcdef0123";
@@ -277,4 +278,21 @@ async fn the_page_shows_its_token_once_and_then_a_cookie() {
         answer.header("set-cookie").contains("; Secure"),
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn where_tls_is_spoken_the_cookie_goes_nowhere_else() {
+    let studio = studio().await;
+    let options = Options {
+        is_https: true,
+        ..studio.options()
+    };
+    let api = router(studio.running.coordinator.clone(), options);
+    for (method, token) in [("POST", Some(SUBMIT)), ("DELETE", None)] {
+        let answer = show(&api, method, "/v1/session", token).await;
+        assert!(
+            answer.header("set-cookie").contains("; Secure"),
+            "{answer:?}"
+        );
+    }
 }

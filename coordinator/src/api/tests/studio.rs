@@ -93,10 +93,12 @@ impl Studio {
 
     /// The API, as on a loopback address.
     pub(super) fn api(&self) -> Router {
-        router(
-            self.running.coordinator.clone(),
-            Options::new(self.running.address, &self.settings),
-        )
+        router(self.running.coordinator.clone(), self.options())
+    }
+
+    /// What that API is told.
+    pub(super) fn options(&self) -> Options {
+        Options::new(self.running.address, &self.settings)
     }
 
     /// Every file in the folder of artifacts, by its path in it.

@@ -13,6 +13,7 @@ use shared::film::FilmRequest;
 use shared::http;
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::settings::Secret;
+use shared::tls;
 use shared::trace::{self, TraceContext};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::Url;
@@ -48,6 +49,14 @@ pub(crate) enum ClientError {
     /// The client itself could not be set up.
     #[error("cannot set up the HTTP client")]
     SetUp(#[source] reqwest::Error),
+    /// No TLS with who answers there.
+    #[error("the coordinator at {url} cannot be trusted with anything: {why}")]
+    Tls {
+        /// Where it was looked for.
+        url: Url,
+        /// Why, and what to do.
+        why: String,
+    },
     /// Nobody answers there.
     #[error(
         "cannot reach the coordinator at {url}. Is it running? `callsheet up` starts one; --coordinator names another"
@@ -88,6 +97,7 @@ impl ClientError {
             | Self::Credentials
             | Self::Token(_)
             | Self::SetUp(_)
+            | Self::Tls { .. }
             | Self::Foreign { .. }
             | Self::File(_) => false,
         }
@@ -96,7 +106,11 @@ impl ClientError {
     /// Whether the person who typed can put it right.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Url(_) | Self::Credentials | Self::Token(_) | Self::Unreachable { .. } => true,
+            Self::Url(_)
+            | Self::Credentials
+            | Self::Token(_)
+            | Self::Tls { .. }
+            | Self::Unreachable { .. } => true,
             Self::Refused(problem) => problem.status < 500,
             Self::SetUp(_) | Self::Broken(_) | Self::Foreign { .. } | Self::File(_) => false,
         }
@@ -159,7 +173,13 @@ impl Client {
         let http = http::client_of(&base)
             .read_timeout(READ_TIMEOUT)
             .default_headers(headers);
-        let http = http.build().map_err(ClientError::SetUp)?;
+        let http = http.build().map_err(|error| match tls::trouble(&error) {
+            Some(why) => ClientError::Tls {
+                url: base.clone(),
+                why,
+            },
+            None => ClientError::SetUp(error),
+        })?;
         Ok(Self {
             http,
             base,
@@ -361,12 +381,11 @@ impl Client {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
         let answer = request.send().await.map_err(|source| {
             let source = source.without_url();
-            match source.is_connect() {
-                true => ClientError::Unreachable {
-                    url: self.base.clone(),
-                    source,
-                },
-                false => ClientError::Broken(source),
+            let url = || self.base.clone();
+            match tls::trouble(&source) {
+                Some(why) => ClientError::Tls { url: url(), why },
+                None if source.is_connect() => ClientError::Unreachable { url: url(), source },
+                None => ClientError::Broken(source),
             }
         })?;
         let status = answer.status();

@@ -4,6 +4,7 @@
 mod artifacts;
 mod broker;
 mod card;
+mod certificate;
 mod comfyui;
 mod coordinator;
 mod data_dir;
@@ -17,6 +18,7 @@ mod workflows;
 pub(crate) use self::artifacts::artifacts;
 pub(crate) use self::broker::broker;
 pub(crate) use self::card::{card, ledger};
+pub(crate) use self::certificate::certificate;
 pub(crate) use self::comfyui::{comfyui, no_comfyui};
 pub(crate) use self::coordinator::coordinator;
 pub(crate) use self::data_dir::data_dir;

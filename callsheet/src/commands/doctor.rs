@@ -14,7 +14,7 @@ use crate::{Context, term};
 
 /// Look at everything that films need here, and say what is missing and what to do
 ///
-/// Looked at are the settings of all programs, the coordinator and its database, the broker with what is declared there and what its
+/// Looked at are the settings of all programs, the coordinator with its certificate and its database, the broker with what is declared there and what its
 /// user may do, room on the disks, the clocks, the store of files, ffmpeg, the card, and each server with its models and
 /// workflows. The exit code is 0 if nothing is wrong, 1 if something is.
 #[derive(Debug, Args)]
@@ -70,8 +70,9 @@ impl Doctor {
         let mut disks = vec![data_dir.clone()];
         // Of a place elsewhere, who keeps it knows.
         disks.extend(artifacts.iter().filter_map(|it| folder_of(&it.url)));
-        let (coordinator, store, broker, artifacts, ffmpeg, card, models, servers) = tokio::join!(
+        let (coordinator, certificate, store, broker, artifacts, ffmpeg, card, models, servers) = tokio::join!(
             doctor::coordinator(&coordinator, is_named),
+            doctor::certificate(&settings.coordinator.tls),
             doctor::store(data_dir),
             doctor::broker(Settings::broker_url(file)),
             doctor::artifacts(artifacts),
@@ -82,6 +83,7 @@ impl Doctor {
         );
         let mut checks = vec![doctor::settings(file, context.unusable.as_ref())];
         checks.extend(coordinator);
+        checks.extend(certificate);
         checks.extend([doctor::data_dir(data_dir), store, doctor::disk(&disks)]);
         checks.extend(broker);
         checks.extend([artifacts, ffmpeg, card, doctor::ledger(&settings.gpu)]);

@@ -17,7 +17,7 @@ use crate::term;
 pub(crate) struct Secrets {
     /// The folder; made if it is not there, and closed to other users of this machine
     folder: PathBuf,
-    /// Where programs find RabbitMQ [default: what the folder says, or else rabbitmq:5672, as in docker-compose.yml]
+    /// Where programs find RabbitMQ; amqps://HOST:PORT for TLS [default: what the folder says, or else rabbitmq:5672, as in docker-compose.yml]
     #[arg(long, value_name = "HOST:PORT")]
     broker: Option<HostPort>,
 }

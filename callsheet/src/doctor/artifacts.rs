@@ -25,6 +25,8 @@ pub(crate) async fn artifacts(settings: Result<ArtifactSettings, SettingsError>)
     }
     let tried = async {
         let store = ArtifactStore::connect(&settings)?;
+        // Asked first: what is put there is tried for minutes.
+        store.check().await?;
         let put = store.put_bytes(TRIAL.into(), MediaType::Png).await?;
         store.verify(&put).await
     };

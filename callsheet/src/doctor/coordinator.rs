@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::DATE;
 use shared::time::Timestamp;
+use shared::tls;
 use url::Url;
 
 use super::{Check, Verdict};
@@ -20,15 +21,18 @@ pub(crate) async fn coordinator(url: &str, is_named: bool) -> Vec<Check> {
     let asked = ask(url).await;
     let (status, said, date) = match asked {
         Ok(answer) => answer,
-        Err(_) if !is_named => {
+        Err(away) if !is_named && !away.is_there => {
             let told = format!("none runs at {url}; `callsheet film` needs none");
             let alone = unknown("there is no other clock to compare this one with");
             return vec![Check::new(what, Verdict::Note, told), alone];
         }
-        Err(why) => {
-            let told = format!(
-                "{url} does not answer: {why}; is it running, and is that its address (client.coordinator)?"
-            );
+        Err(Away { why, is_there }) => {
+            let told = match is_there {
+                true => format!("{url} is there, and cannot be trusted with anything: {why}"),
+                false => format!(
+                    "{url} does not answer: {why}; is it running, and is that its address (client.coordinator)?"
+                ),
+            };
             let alone = unknown("the coordinator did not say what time it is");
             return vec![Check::new(what, Verdict::Bad, told), alone];
         }
@@ -68,25 +72,50 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Check {
     }
 }
 
+/// Why there was no answer.
+struct Away {
+    why: String,
+    /// Somebody is there, and cannot be spoken to.
+    is_there: bool,
+}
+
+impl From<reqwest::Error> for Away {
+    fn from(error: reqwest::Error) -> Self {
+        let trouble = tls::trouble(&error);
+        Self {
+            is_there: trouble.is_some(),
+            why: trouble.unwrap_or(shared::failure::chain(&error)),
+        }
+    }
+}
+
+impl From<url::ParseError> for Away {
+    fn from(error: url::ParseError) -> Self {
+        Self {
+            why: error.to_string(),
+            is_there: false,
+        }
+    }
+}
+
 /// Status, what was said and the time there.
 type Answer = (u16, String, Option<Timestamp>);
 
-async fn ask(url: &str) -> Result<Answer, String> {
-    let base = Url::parse(url).map_err(|error| error.to_string())?;
-    let at = base.join("readyz").map_err(|error| error.to_string())?;
+async fn ask(url: &str) -> Result<Answer, Away> {
+    let base = Url::parse(url)?;
+    let at = base.join("readyz")?;
     // The client is built without a TLS library of its own, so that there is one for all.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut http = reqwest::Client::builder().timeout(PATIENCE);
     if matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
         http = http.no_proxy();
     }
-    let told = |error: reqwest::Error| shared::failure::chain(&error);
-    let http = http.build().map_err(told)?;
-    let answer = http.get(at).send().await.map_err(told)?;
+    let http = http.build()?;
+    let answer = http.get(at).send().await?;
     let date = answer.headers().get(DATE);
     let date = date.and_then(|date| Timestamp::from_http_date(date.to_str().ok()?));
     let status = answer.status().as_u16();
-    let body = answer.text().await.map_err(told)?;
+    let body = answer.text().await?;
     let problem: Option<serde_json::Value> = serde_json::from_str(&body).ok();
     let detail = problem.and_then(|it| Some(it.get("detail")?.as_str()?.to_owned()));
     Ok((status, detail.unwrap_or(body), date))

@@ -100,7 +100,8 @@ impl Folder {
             });
             let at = broker.unwrap_or(&login.at);
             let secret = login.password.expose();
-            let url = format!("amqp://{role}:{secret}@{at}/{VIRTUAL_HOST}");
+            let (scheme, at) = (at.scheme(), at.authority());
+            let url = format!("{scheme}://{role}:{secret}@{at}/{VIRTUAL_HOST}");
             self.write(&name, &url)?;
             passwords.insert(role, login.password);
         }
@@ -131,7 +132,12 @@ impl Folder {
         };
         let url = Url::parse(text).map_err(|_| broken())?;
         let at = url.host_str().zip(url.port());
-        let at = at.and_then(|(host, port)| format!("{host}:{port}").parse().ok());
+        let prefix = if url.scheme() == "amqps" {
+            "amqps://"
+        } else {
+            ""
+        };
+        let at = at.and_then(|(host, port)| format!("{prefix}{host}:{port}").parse().ok());
         match (url.username() == role.user(), url.password(), at) {
             // One that has to be escaped would have to be written so into the hash, too.
             (true, Some(password), Some(at)) if !password.is_empty() && !password.contains('%') => {
@@ -245,6 +251,13 @@ mod tests {
         // And it is remembered.
         folder.fill(None).unwrap();
         assert!(read().contains("@10.0.0.7:5673/"));
+        let over_tls = "amqps://10.0.0.7:5671".parse().unwrap();
+        folder.fill(Some(&over_tls)).unwrap();
+        folder.fill(None).unwrap();
+        assert!(
+            read().starts_with("amqps://worker:") && read().contains("@10.0.0.7:5671/"),
+            "TLS is remembered, too"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod metrics;
 mod ready;
 mod rights;
 mod storm;
+mod tls;
 mod trace;
 
 /// A small film of a story by rule, as words for `callsheet`.

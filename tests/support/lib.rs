@@ -2,6 +2,7 @@
 
 pub mod artifact_conformance;
 pub mod broker_conformance;
+pub mod certificates;
 pub mod collector;
 pub mod http;
 pub mod moto;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::certificates::{Authority, Certificate};
 use crate::reaper::Reaper;
 
 /// Debian's start script proper. The one on the path insists on the user `rabbitmq`, and does not pass our settings on.
@@ -39,6 +40,8 @@ struct Ports {
     amqp: u16,
     epmd: u16,
     distribution: u16,
+    /// For TLS, if it is spoken.
+    tls: Option<u16>,
 }
 
 impl fmt::Debug for RabbitMq {
@@ -55,7 +58,26 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start() -> Result<Self> {
-        Self::start_with("").await
+        Self::start_with("", None).await
+    }
+
+    /// The same, and on another port over TLS.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start; with what it printed.
+    pub async fn start_with_tls(authority: &Authority, certificate: &Certificate) -> Result<Self> {
+        let port = free_port()?;
+        let settings = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_none\n",
+            authority.file().display(),
+            certificate.file.display(),
+            certificate.key.display()
+        );
+        Self::start_with(&settings, Some(port)).await
     }
 
     /// The same with the users and queues of a file of definitions, and without its usual user.
@@ -63,10 +85,11 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start_with_definitions(file: &Path) -> Result<Self> {
-        Self::start_with(&format!("load_definitions = {}\n", file.display())).await
+        let settings = format!("load_definitions = {}\n", file.display());
+        Self::start_with(&settings, None).await
     }
 
-    async fn start_with(settings: &str) -> Result<Self> {
+    async fn start_with(settings: &str, tls: Option<u16>) -> Result<Self> {
         ensure!(
             std::env::var_os(ELSEWHERE).is_some() || Path::new(SERVER).exists(),
             "RabbitMQ is not installed ({SERVER} is missing): run `cargo xtask test`, which installs it, or `apt-get install \
@@ -81,6 +104,7 @@ impl RabbitMq {
             amqp: free_port()?,
             epmd: free_port()?,
             distribution: free_port()?,
+            tls,
         };
         write_settings(&folder, ports, settings)?;
         // Erlang's name server, started by us so that it is ours to end.
@@ -106,6 +130,15 @@ impl RabbitMq {
     /// Where to connect, with user and password.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)
+    }
+
+    /// Where to connect over TLS.
+    ///
+    /// # Panics
+    /// If it was started without.
+    pub fn tls_url(&self) -> String {
+        let port = self.ports.tls.expect("it was started with TLS");
+        format!("amqps://guest:guest@127.0.0.1:{port}/%2f")
     }
 
     /// The port it listens on.
@@ -154,7 +187,7 @@ impl RabbitMq {
         self.reaper.watch(&[self.epmd.id(), server.id()])?;
         self.server = Some(server);
         let deadline = Instant::now() + START_LIMIT;
-        while !speaks_amqp(self.ports.amqp).await {
+        while !(speaks_amqp(self.ports.amqp).await && self.takes_tls().await) {
             let exit = self
                 .server
                 .as_mut()
@@ -188,6 +221,14 @@ impl RabbitMq {
             "rabbitmqctl {arguments:?}: {printed}{complained}"
         );
         Ok(printed)
+    }
+
+    /// Whether it listens for TLS, too, if it is to.
+    async fn takes_tls(&self) -> bool {
+        match self.ports.tls {
+            Some(port) => TcpStream::connect(("127.0.0.1", port)).await.is_ok(),
+            None => true,
+        }
     }
 
     fn node(&self) -> String {

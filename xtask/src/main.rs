@@ -105,6 +105,7 @@ fn test(arguments: &[OsString]) -> Outcome {
     platform::need(&[
         platform::FFMPEG,
         platform::RABBITMQ,
+        platform::OPENSSL,
         platform::PIKA,
         platform::PROMETHEUS,
     ])?;

@@ -30,6 +30,13 @@ pub(crate) const RABBITMQ: Program = Program {
     is_there: || Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(),
 };
 
+/// Makes the certificates of the tests.
+pub(crate) const OPENSSL: Program = Program {
+    package: "openssl",
+    elsewhere: "OpenSSL 3.0 or newer, on the PATH (macOS: `brew install openssl`)",
+    is_there: || runs("openssl", &["version"]),
+};
+
 /// Python's AMQP client, with which the tests run the example of another language.
 pub(crate) const PIKA: Program = Program {
     package: "python3-pika",

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod artifacts;
+mod backup;
 mod broker;
 mod command;
 mod commands_over_http;

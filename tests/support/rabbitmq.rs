@@ -158,6 +158,16 @@ impl RabbitMq {
         self.reaper.watch(&[self.epmd.id()])
     }
 
+    /// Kills the server, and starts it on the same port with nothing of what it had.
+    ///
+    /// # Errors
+    /// If its data cannot be removed, or it does not start; with what it printed.
+    pub async fn start_anew(&mut self) -> Result<()> {
+        self.kill()?;
+        fs::remove_dir_all(self.folder.join("data"))?;
+        self.start_again().await
+    }
+
     /// Stops the server in order. Its data stays.
     ///
     /// # Errors

@@ -106,6 +106,7 @@ fn test(arguments: &[OsString]) -> Outcome {
         platform::FFMPEG,
         platform::RABBITMQ,
         platform::OPENSSL,
+        platform::SQLITE,
         platform::PIKA,
         platform::PROMETHEUS,
     ])?;

@@ -37,6 +37,13 @@ pub(crate) const OPENSSL: Program = Program {
     is_there: || runs("openssl", &["version"]),
 };
 
+/// Copies a database that is in use, as the operations guide says.
+pub(crate) const SQLITE: Program = Program {
+    package: "sqlite3",
+    elsewhere: "the command `sqlite3`, 3.27 or newer, on the PATH (macOS has it; Windows: `winget install SQLite.SQLite`)",
+    is_there: || runs("sqlite3", &["-version"]),
+};
+
 /// Python's AMQP client, with which the tests run the example of another language.
 pub(crate) const PIKA: Program = Program {
     package: "python3-pika",

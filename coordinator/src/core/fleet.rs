@@ -123,6 +123,7 @@ impl Fleet {
             let paused = serving.iter().filter(|member| member.state.paused).count();
             return match (serving.len() - paused, paused) {
                 (0, _) => format!("the workers for {kind} on {profile} were asked to stand still"),
+                (1, 0) => format!("the only worker for {kind} on {profile} is busy"),
                 (busy, 0) => format!("all {busy} workers for {kind} on {profile} are busy"),
                 (busy, paused) => {
                     format!("{busy} workers for {kind} on {profile} are busy, {paused} stand still")
@@ -321,8 +322,16 @@ mod tests {
             ..state("a", "animatic")
         };
         assert_eq!(
-            why(vec![full]),
-            "all 1 workers for scene on animatic are busy"
+            why(vec![full.clone()]),
+            "the only worker for scene on animatic is busy"
+        );
+        let other = WorkerState {
+            slots: 0,
+            ..state("b", "animatic")
+        };
+        assert_eq!(
+            why(vec![full, other]),
+            "all 2 workers for scene on animatic are busy"
         );
         let refusing = Waiting {
             kind: JobKind::Scene,

@@ -59,28 +59,34 @@ function progressOf(film) {
 // events are asked for by the browser itself, which can show no token.
 
 function askForToken() {
-  byId("submit").hidden = true;
-  byId("sign-in").hidden = false;
+  for (const id of ["submit", "all", "sign-out"]) byId(id).hidden = true;
+  for (const id of ["sign-in", "asks"]) byId(id).hidden = false;
+  localStorage.removeItem("signed-in");
+  events?.close();
 }
 
 async function signIn() {
-  const token = byId("token").value;
+  const token = byId("token").value.trim();
+  // A header could not carry it.
+  if (!/^[!-~]+$/.test(token)) throw new Error("A token consists of letters, digits and signs of plain ASCII, without spaces.");
   const response = await fetch("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
   if (!response.ok) throw new Error((await response.json()).detail);
   byId("token").value = "";
-  sessionStorage.setItem("signed-in", "yes");
+  // The cookie is for all tabs, and so is the way out.
+  localStorage.setItem("signed-in", "yes");
   location.reload();
 }
 
 async function signOut() {
   await fetch("/v1/session", { method: "DELETE" });
-  sessionStorage.removeItem("signed-in");
+  localStorage.removeItem("signed-in");
   location.reload();
 }
 
 // The list.
 
 let open = null;
+let mayOperate = true;
 
 function filmEntry(film) {
   const status = film.jobs_failed > 0 ? `${film.status}, ${film.jobs_failed} failed` : film.status;
@@ -117,14 +123,20 @@ function replace(list, entries) {
 }
 
 async function refresh() {
-  const [{ films }, crew] = await Promise.all([ask("GET", "/v1/films"), ask("GET", "/v1/workers").catch(unlessForbidden)]);
+  // Who was told once that workers are none of theirs is not told again every other second.
+  const workers = mayOperate ? ask("GET", "/v1/workers").catch(unlessForbidden) : null;
+  const [{ films }, crew] = await Promise.all([ask("GET", "/v1/films"), workers]);
   replace(byId("films"), films.map(filmEntry));
   byId("no-films").hidden = films.length > 0;
-  byId("crew").hidden = crew === null;
+  if (mayOperate !== (crew !== null)) {
+    mayOperate = crew !== null;
+    if (open) drawSoon();
+  }
+  byId("crew").hidden = !mayOperate;
   replace(byId("workers"), (crew?.workers ?? []).map(workerEntry));
 }
 
-/// Those who only submit films have nothing to do with workers.
+/// Those who only submit films have nothing to do with workers, and neither stop films nor forget them.
 function unlessForbidden(error) {
   if (error.status === 403) return null;
   throw error;
@@ -189,10 +201,17 @@ async function draw(id) {
   );
 }
 
-/// A scene's clip waits behind its keyframe until someone plays it; the film shows its first frame.
+/// A scene's clip waits behind its keyframe, without controls over it, until someone plays it; the film shows its first frame.
 function player(source, poster) {
-  const made = element("video", { controls: true, preload: poster ? "none" : "metadata" });
+  const made = element("video", { controls: !poster, preload: poster ? "none" : "metadata", tabIndex: 0 });
   if (poster) made.poster = poster;
+  const begin = () => {
+    if (made.controls) return;
+    made.controls = true;
+    made.play().catch(complain);
+  };
+  made.addEventListener("click", begin);
+  made.addEventListener("keydown", (event) => event.key === "Enter" && begin());
   made.setAttribute("src", source);
   return made;
 }
@@ -204,7 +223,8 @@ function sceneCard(id, scene, video) {
   if (scene.clip) frame = video(`${base}/clip.mp4`, keyframe);
   else if (keyframe) frame = element("img", { src: keyframe, alt: scene.title });
   frame.className = "frame";
-  return element("div", { className: "scene" }, frame, element("p", {}, `${scene.number}. ${scene.title}`));
+  const name = `${scene.number}. ${scene.title}`;
+  return element("div", { className: "scene" }, frame, element("p", {}, scene.clip ? `▶ ${name}` : name));
 }
 
 function jobLine(job) {
@@ -225,6 +245,7 @@ function buttons(film) {
       after();
     }),
   }, label));
+  if (!mayOperate) return bar;
   if (film.status === "running") add("Cancel", "POST", `/v1/films/${film.id}/cancel`, drawSoon);
   if (film.status === "failed") add("Try again", "POST", `/v1/films/${film.id}/retry`, () => follow(film.id));
   if (film.status !== "running") {
@@ -256,15 +277,28 @@ byId("sign-in").addEventListener("submit", (event) => {
   attempt(signIn);
 });
 byId("sign-out").addEventListener("click", () => attempt(signOut));
-byId("sign-out").hidden = sessionStorage.getItem("signed-in") === null;
+byId("sign-out").hidden = localStorage.getItem("signed-in") === null;
 
 /// Works over plain HTTP too, where `crypto.randomUUID` does not.
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+let isAway = false;
+
+/// A coordinator that is away is waited for, and what was said of that is taken back when it is there again.
 async function keepFresh() {
-  if (!document.hidden && byId("sign-in").hidden) await refresh().catch(complain);
+  if (!document.hidden && byId("sign-in").hidden) {
+    try {
+      await refresh();
+      if (isAway) complain(null);
+      if (isAway && open) drawSoon();
+      isAway = false;
+    } catch (error) {
+      isAway = error.status === undefined;
+      complain(isAway ? new Error("The coordinator does not answer. It is asked again every other second.") : error);
+    }
+  }
   setTimeout(keepFresh, 2000);
 }
 

@@ -61,9 +61,7 @@ impl Ledger {
         let host = root.join(HOST);
         fs::create_dir_all(&host).map_err(at(&host))?;
         let owners = Owners::in_folder(&folder);
-        if let Some(book) = remove_remains(&folder, &owners)? {
-            owners.know(&book);
-        }
+        remove_remains(&folder, &owners)?;
         Ok(Self {
             root: root.to_owned(),
             folder,
@@ -94,10 +92,19 @@ impl Ledger {
         &self,
         decision: impl FnOnce(&mut Locked<'_>) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
+        self.look_ahead();
         let mut locked = self.lock()?;
         let decided = decision(&mut locked)?;
         locked.write_down()?;
         Ok(decided)
+    }
+
+    /// Makes ready what others would have to wait for: locks of theirs that are new are opened, and what reads the book has been
+    /// called once. The book is read again when nobody else can write to it.
+    fn look_ahead(&self) {
+        if let Ok(book) = Book::open(&self.folder) {
+            self.owners.know(&book);
+        }
     }
 
     /// Waits until nobody else decides. From then on nobody does, until the answer is dropped.
@@ -364,12 +371,12 @@ impl Locked<'_> {
     }
 }
 
-/// Removes what killed processes have left half done, and tells what is on the books then; nothing if that cannot be read.
-fn remove_remains(folder: &Path, owners: &Owners) -> Result<Option<Book>, LedgerError> {
+/// Removes what killed processes have left half done.
+fn remove_remains(folder: &Path, owners: &Owners) -> Result<(), LedgerError> {
     let _decide = Unlocked::of(folder)?.wait()?;
     // It tells what belongs to what. Whoever asks for something is told that it cannot be read.
     let Ok(book) = Book::open(folder) else {
-        return Ok(None);
+        return Ok(());
     };
     let ids = || book.ids().map(|id| owners.file(id));
     for name in names(folder)? {
@@ -379,5 +386,5 @@ fn remove_remains(folder: &Path, owners: &Owners) -> Result<Option<Book>, Ledger
             let _ = fs::remove_file(file);
         }
     }
-    Ok(Some(book))
+    Ok(())
 }

@@ -45,10 +45,16 @@ impl Owners {
         Ok(try_lock(&file).map_err(at(&path))?.then_some(file))
     }
 
-    /// Opens the locks of all that stands in that book, so that the first decision need not.
+    /// Opens the locks of what stands in that book and is not known yet, so that a decision need not. None is made or tried: what
+    /// is in the book may be over, as nobody need keep the others from deciding for this.
     pub(super) fn know(&self, book: &Book) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for id in book.ids() {
-            self.lives(id);
+            if !seen.contains_key(id)
+                && let Ok(file) = File::options().read(true).append(true).open(self.file(id))
+            {
+                seen.insert(id.clone(), file);
+            }
         }
     }
 

@@ -28,6 +28,7 @@ fn request() -> FilmRequest {
 }
 
 /// ffmpeg, of which the first call that encodes a clip fails.
+#[cfg(unix)]
 fn ffmpeg_that_fails_once(stage_folder: &std::path::Path) -> Result<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let (program, mark) = (
@@ -134,6 +135,7 @@ impl Trace {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_film_is_one_trace_over_three_processes_also_across_a_retry() -> Result<()> {
     let collector = Collector::start(Temper::Takes).await?;

@@ -7,8 +7,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use nvml_double::install::Double;
-use nvml_double::state::{Device, State};
+#[cfg(unix)]
+use nvml_double::{
+    install::Double,
+    state::{Device, State},
+};
 
 /// What it says with the library in this folder.
 fn said(folder: &Path) -> String {

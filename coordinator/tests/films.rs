@@ -35,6 +35,7 @@ fn progress(worker: &Worker, taken: &Taken, step: u32) -> ToCoordinator {
         step,
         steps: 10,
         expected_ms: None,
+        preview: None,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::ids::{
     Attempt, BootId, FilmId, JobId, MessageId, ProfileName, RunId, StoreId, Take, WorkerId,
 };
 use crate::job::{JobKind, Outcome, Payload};
+use crate::preview::{self, Preview};
 use crate::profile::Profile;
 use crate::time::{Timestamp, millis};
 
@@ -315,6 +316,15 @@ pub struct AttemptProgress {
         skip_serializing_if = "Option::is_none"
     )]
     pub expected_ms: Option<u64>,
+    /// How it looks at present; absent if its backend shows nothing, or nothing new. Told every two seconds at most. One that
+    /// cannot be read is left out, and the rest counts.
+    #[serde(
+        default,
+        deserialize_with = "preview::if_readable",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<Preview>")]
+    pub preview: Option<Box<Preview>>,
 }
 
 impl AttemptProgress {
@@ -571,10 +581,42 @@ mod tests {
             step,
             steps,
             expected_ms: None,
+            preview: None,
         };
         assert_eq!(said(3, 0).share(), None);
         assert_eq!(said(3, 4).share(), Some(0.75));
         assert_eq!(said(9, 4).share(), Some(1.0));
+    }
+
+    #[test]
+    fn a_word_counts_whatever_stands_in_the_place_of_its_picture() {
+        let mut said = serde_json::json!({
+            "version": VERSION, "message_id": MessageId::generate(), "sent_at": "2026-03-01T12:00:00.000Z",
+            "type": "attempt_progress", "job": JobId::generate(), "attempt": 1, "run": RunId::generate(),
+            "worker": "w", "boot": BootId::generate(), "phase": "sampler", "step": 2, "steps": 4,
+        });
+        let mut read = |preview: Option<serde_json::Value>| {
+            if let Some(preview) = preview {
+                said["preview"] = preview;
+            }
+            let read = Envelope::<ToCoordinator>::from_json(said.to_string().as_bytes()).unwrap();
+            match read.message {
+                ToCoordinator::AttemptProgress(said) => (said.step, said.preview.map(|it| *it)),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(None), (2, None));
+        let jpeg = Preview::new(b"\xff\xd8\xff\xe0"[..].into()).unwrap();
+        assert_eq!(read(Some(serde_json::json!(jpeg))), (2, Some(jpeg)));
+        for odd in [
+            serde_json::json!(null),
+            serde_json::json!("a picture"),
+            serde_json::json!({"media_type": "image/webp", "data": "UklGRg=="}),
+            serde_json::json!({"media_type": "image/jpeg", "data": "UklGRg=="}),
+            serde_json::json!({"media_type": "image/jpeg"}),
+        ] {
+            assert_eq!(read(Some(odd)), (2, None));
+        }
     }
 
     #[test]

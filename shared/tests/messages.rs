@@ -67,6 +67,7 @@ fn every_example_is_a_message_and_has_no_field_that_is_not_read() {
         "to a worker",
         "to a worker",
         "to the coordinator",
+        "to the coordinator",
         "request",
         "answer",
         "answer",

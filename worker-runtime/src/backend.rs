@@ -11,6 +11,7 @@ use shared::byte_size::ByteSize;
 use shared::failure::{Failure, FailureKind};
 use shared::ids::ProfileName;
 use shared::job::Outcome;
+use shared::preview::Preview;
 use shared::profile::Profile;
 use shared::protocol::{Resident, RunAttempt};
 use tokio_util::sync::CancellationToken;
@@ -174,6 +175,8 @@ pub struct Step {
     pub step: u32,
     /// Steps in all; 0 while unknown.
     pub steps: u32,
+    /// How the work looks at present, if its backend shows it.
+    pub preview: Option<Preview>,
 }
 
 impl Progress {
@@ -217,7 +220,17 @@ impl Progress {
             Some(note) => format!("{phase} ({note})"),
             None => phase.to_owned(),
         };
-        self.sender.send_replace(Step { phase, step, steps });
+        self.sender.send_modify(|said| {
+            said.phase = phase;
+            said.step = step;
+            said.steps = steps;
+        });
+    }
+
+    /// Shows how the work looks at present, in the place of what was shown before. Never waits: of what comes faster than it is
+    /// told, only the newest is kept.
+    pub fn show(&self, preview: Preview) {
+        self.sender.send_modify(|said| said.preview = Some(preview));
     }
 }
 

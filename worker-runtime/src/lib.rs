@@ -16,6 +16,7 @@ mod listener;
 mod metrics;
 mod offers;
 mod pace;
+mod pictures;
 pub mod program;
 mod progress;
 mod readiness;

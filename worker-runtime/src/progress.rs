@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use shared::protocol::{AttemptProgress, ToCoordinator};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::backend::Step;
+use crate::pictures::Pictures;
 use crate::runs::Run;
 use crate::worker::Worker;
 
@@ -24,17 +25,23 @@ pub(crate) async fn tell(
     lease: Duration,
 ) {
     let beat = (lease / 4).max(SHORTEST_BEAT);
+    let mut pictures = Pictures::default();
     loop {
+        let held_until = pictures.due(steps.borrow().preview.as_ref());
         tokio::select! {
             () = sleep(beat) => {}
             () = changed_after_a_gap(&mut steps) => {}
+            () = until_a_picture_is_due(held_until) => {}
         }
-        let step = steps.borrow_and_update().clone();
+        let mut step = steps.borrow_and_update().clone();
+        let preview = pictures.next(step.preview.as_ref(), Instant::now());
+        // Words without it may pile up in the queue of a coordinator that is away for a night; pictures may not.
+        step.preview = preview.filter(|_| worker.hears_the_coordinator());
         say(worker, run, step).await;
     }
 }
 
-/// Says once how far a run is.
+/// Says once how far a run is, and how it looks.
 pub(crate) async fn say(worker: &Worker, run: Run, step: Step) {
     let progress = AttemptProgress {
         run: run.of,
@@ -43,6 +50,7 @@ pub(crate) async fn say(worker: &Worker, run: Run, step: Step) {
         step: step.step,
         steps: step.steps,
         expected_ms: None,
+        preview: step.preview.map(Box::new),
     };
     worker
         .mention(
@@ -58,5 +66,13 @@ async fn changed_after_a_gap(steps: &mut watch::Receiver<Step>) {
     if steps.changed().await.is_err() {
         // The backend has let go of its progress; only the beat is left.
         pending::<()>().await;
+    }
+}
+
+/// Waits until a picture that came too soon may be told; for ever if there is none.
+async fn until_a_picture_is_due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.max(Instant::now() + GAP)).await,
+        None => pending().await,
     }
 }

@@ -21,6 +21,7 @@ use crate::admission::{Admission, Shut};
 use crate::attempt::{Granted, perform};
 use crate::backend::Backend;
 use crate::gpu::footprint::Usual;
+use crate::gpu::ledger::BootTime;
 use crate::gpu::probe::host::HostSource;
 use crate::heartbeat;
 use crate::journal::Journal;
@@ -195,6 +196,14 @@ impl Worker {
         let mut conditions = self.conditions.subscribe();
         // The sender lives as long as this does.
         let _ = conditions.wait_for(|now| now.draining).await;
+    }
+
+    /// Whether the coordinator has been heard lately: it tells all workers every few seconds what waits.
+    pub(crate) fn hears_the_coordinator(&self) -> bool {
+        let hints = self.hints.borrow();
+        hints
+            .as_ref()
+            .is_some_and(|hints| hints.are_fresh(BootTime::now()))
     }
 
     /// Says something that may be lost.

@@ -185,6 +185,7 @@ impl Report {
                     step: 0,
                     steps: 0,
                     expected_ms: None,
+                    preview: None,
                 })
             }
             other => other.clone(),

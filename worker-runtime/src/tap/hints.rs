@@ -26,6 +26,11 @@ impl Hints {
         Self { backlogs, heard_at }
     }
 
+    /// Whether they were heard lately, so that the coordinator is there.
+    pub(crate) fn are_fresh(&self, now: BootTime) -> bool {
+        now.since(self.heard_at) <= LIMIT
+    }
+
     /// What waits for the profiles that are meant, all together. What was not spoken of does not wait. Nothing is known once the
     /// hints are too old.
     pub(crate) fn waits(
@@ -33,10 +38,10 @@ impl Hints {
         now: BootTime,
         is_meant: impl Fn(JobKind, &ProfileName) -> bool,
     ) -> Option<Waits> {
-        let age = now.since(self.heard_at);
-        if age > LIMIT {
+        if !self.are_fresh(now) {
             return None;
         }
+        let age = now.since(self.heard_at);
         let mut waits = Waits::default();
         for backlog in &self.backlogs {
             if !is_meant(backlog.kind, &backlog.profile) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use shared::failure::{Failure, FailureKind};
-use shared::protocol::AttemptStarted;
+use shared::preview::Preview;
+use shared::protocol::{AttemptStarted, BacklogHints, ToWorker};
 
 use super::support::backend::{Call, Script, scripted};
 use super::support::{LEASE, Running, Stage, attempt, story};
@@ -141,6 +142,64 @@ async fn progress_is_told_at_most_twice_a_second() {
         told.iter()
             .all(|said| said.run == started.run && said.phase == "rendering" && said.steps == 100)
     );
+    worker.drained().await;
+}
+
+fn picture(number: u8) -> Preview {
+    Preview::new(vec![0xff, 0xd8, 0xff, number].into()).unwrap()
+}
+
+/// The numbers of the pictures that were told.
+fn pictures(stage: &Stage) -> Vec<u8> {
+    let shown = stage
+        .progress
+        .iter()
+        .filter_map(|said| said.preview.as_ref());
+    shown.map(|picture| picture.bytes()[3]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_picture_is_told_every_two_seconds_and_the_last_one_in_the_end() {
+    let (mut stage, worker, _script, started, call) = with_a_run().await;
+    let backlogs = Vec::new();
+    let hints = ToWorker::BacklogHints(BacklogHints { backlogs });
+    stage.say(&started.worker, hints).await;
+    for number in 1..=100 {
+        call.context.progress.show(picture(number));
+        call.context.progress.tell("sampler", number.into(), 100);
+        tokio::time::sleep(Duration::from_millis(105)).await;
+    }
+    // Nothing comes any more that could take one along.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    call.finish(Ok(story()));
+    stage.succeeded().await;
+    let told = pictures(&stage);
+    assert!((6..=7).contains(&told.len()), "{told:?}");
+    assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+    assert_eq!(told.last(), Some(&100));
+    assert!(stage.progress.len() > 2 * told.len(), "words go on");
+    worker.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_picture_is_told_while_the_coordinator_is_not_heard() {
+    let (mut stage, worker, _script, started, call) = with_a_run().await;
+    for number in 1..=20 {
+        call.context.progress.show(picture(number));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // Until the last one has been due.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let backlogs = Vec::new();
+    let hints = ToWorker::BacklogHints(BacklogHints { backlogs });
+    stage.say(&started.worker, hints).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    call.context.progress.show(picture(21));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    call.finish(Ok(story()));
+    stage.succeeded().await;
+    assert_eq!(pictures(&stage), [21]);
+    assert!(stage.progress.len() > 10);
     worker.drained().await;
 }
 

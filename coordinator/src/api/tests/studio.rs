@@ -215,6 +215,7 @@ impl Studio {
             step,
             steps: 9,
             expected_ms: None,
+            preview: None,
         };
         self.report(Some(run.store), ToCoordinator::AttemptProgress(said))
             .await;

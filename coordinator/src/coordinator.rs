@@ -10,6 +10,7 @@ use shared::broker::{Link, SharedBroker};
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::job::JobStatus;
+use shared::preview::Preview;
 use shared::time::Timestamp;
 use shared::trace::Arrival;
 use tokio::sync::{mpsc, oneshot};
@@ -217,6 +218,11 @@ impl Coordinator {
             &self.shared.live(),
             Timestamp::now(),
         ))
+    }
+
+    /// The newest picture of a job's run, if it runs and its worker shows one.
+    pub fn preview(&self, id: JobId) -> Option<Preview> {
+        self.shared.live().previews.of(id).cloned()
     }
 
     /// Why a job is not starting.

@@ -1,4 +1,4 @@
-//! What is known now and not worth a disk: leases, workers, progress. It starts empty with the process.
+//! What is known now and not worth a disk: leases, workers, progress and its pictures. It starts empty with the process.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use shared::ids::{JobId, WorkerId};
 
 use crate::core::fleet::Fleet;
 use crate::core::leases::Leases;
+use crate::core::previews::Previews;
 
 /// What is known now.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Live {
     pub(crate) fleet: Fleet,
     /// How far the current runs are.
     pub(crate) progress: HashMap<JobId, ProgressView>,
+    /// How they look.
+    pub(crate) previews: Previews,
     /// Workers that were asked to stand still; a copy of the store's table.
     pub(crate) paused: HashSet<WorkerId>,
 }
@@ -28,6 +31,7 @@ impl Live {
             leases: Leases::new(lease),
             fleet: Fleet::default(),
             progress: HashMap::new(),
+            previews: Previews::default(),
             paused,
         }
     }

@@ -193,6 +193,10 @@ pub struct ProgressView {
     pub step: u32,
     /// Steps in all; 0 while unknown.
     pub steps: u32,
+    /// Number of the newest picture of it, which is at `/v1/jobs/{id}/preview`; a new picture has a higher one. Absent while
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<u64>,
 }
 
 /// Something that happened to a film: one server-sent event, whose `event:` line is the tag and whose `data:` is this.

@@ -235,7 +235,7 @@ pub(super) async fn send(
 }
 
 /// Whether an `If-None-Match` header names the tag.
-fn is_listed(etag: &str, header: &str) -> bool {
+pub(super) fn is_listed(etag: &str, header: &str) -> bool {
     header
         .split(',')
         .map(str::trim)

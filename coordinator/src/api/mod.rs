@@ -16,6 +16,7 @@ mod jobs;
 mod metrics;
 pub mod openapi;
 mod page;
+mod previews;
 mod range;
 mod roles;
 mod session;
@@ -104,6 +105,7 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
         )
         .route("/v1/jobs/{id}", get(jobs::show_job))
         .route("/v1/jobs/{id}/explain", get(jobs::explain_job))
+        .route("/v1/jobs/{id}/preview", get(previews::get_preview))
         .route("/v1/jobs/{id}/retry", post(jobs::retry_job))
         .route("/v1/workers", get(workers::list_workers))
         .route("/v1/workers/{id}/pause", post(workers::pause_worker))

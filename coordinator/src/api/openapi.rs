@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 
 use super::guard::COOKIE;
 use super::roles::{self, Needs};
-use super::{artifacts, events, files, films, health, jobs, metrics, session, workers};
+use super::{artifacts, events, files, films, health, jobs, metrics, previews, session, workers};
 use crate::access::Role;
 
 #[derive(OpenApi)]
@@ -49,6 +49,7 @@ use crate::access::Role;
         files::get_clip,
         jobs::show_job,
         jobs::explain_job,
+        previews::get_preview,
         jobs::retry_job,
         workers::list_workers,
         workers::pause_worker,

@@ -46,7 +46,8 @@ pub(super) fn needs(method: &Method, path: &str) -> Option<Needs> {
             | "/v1/films/{id}/scenes/{number}/keyframe.png"
             | "/v1/films/{id}/scenes/{number}/clip.mp4"
             | "/v1/jobs/{id}"
-            | "/v1/jobs/{id}/explain",
+            | "/v1/jobs/{id}/explain"
+            | "/v1/jobs/{id}/preview",
         ) => Needs::Role(Role::Submit),
         ("DELETE", "/v1/films/{id}")
         | ("GET", "/v1/workers" | "/metrics")

@@ -9,6 +9,7 @@ mod films;
 mod health;
 mod made;
 mod metrics;
+mod previews;
 mod studio;
 mod support;
 mod workers;

@@ -7,3 +7,4 @@ pub mod fleet;
 pub mod job;
 pub mod leases;
 pub mod plan;
+pub mod previews;

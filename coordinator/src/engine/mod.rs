@@ -388,11 +388,13 @@ impl Engine {
                     if live.leases.get(job).is_none_or(|lease| lease.run != run) {
                         live.leases.begin(run, now);
                         live.progress.remove(&job);
+                        live.previews.forget(job);
                     }
                 }
                 Known::Current { job, run: None } => {
                     live.leases.end(job);
                     live.progress.remove(&job);
+                    live.previews.forget(job);
                 }
                 Known::Progress { job, progress } => drop(live.progress.insert(job, progress)),
                 Known::Worker(state) => live.fleet.heard(*state, now),

@@ -198,12 +198,21 @@ impl Engine {
         said: shared::protocol::AttemptProgress,
         after: &mut After,
     ) -> Result<(), StoreError> {
-        let progress = ProgressView {
-            phase: said.phase.clone(),
-            step: said.step,
-            steps: said.steps,
+        let (progress, is_news) = {
+            let mut live = self.shared.live();
+            // Before the commit, as with the lease: of pictures nothing is stored, and what ends the run lets go of this one.
+            if let Some(preview) = said.preview {
+                live.previews.keep(said.run.job, *preview);
+            }
+            let progress = ProgressView {
+                phase: said.phase,
+                step: said.step,
+                steps: said.steps,
+                preview: live.previews.number_of(said.run.job),
+            };
+            let is_news = live.progress.get(&said.run.job) != Some(&progress);
+            (progress, is_news)
         };
-        let is_news = self.shared.live().progress.get(&said.run.job) != Some(&progress);
         if is_news && let Some(film) = self.film_of(rows, said.run).await? {
             let what = Happening::JobProgressed {
                 job: said.run.job,

@@ -164,8 +164,10 @@ function follow(id) {
   }
   events.addEventListener("job_progressed", (event) => {
     const { job, progress } = JSON.parse(event.data);
-    const place = document.querySelector(`[data-job="${CSS.escape(job)}"]`);
-    if (place) place.textContent = progressText(progress);
+    for (const place of document.querySelectorAll(`[data-job="${CSS.escape(job)}"]`)) {
+      place.textContent = progressText(progress);
+    }
+    if (progress.preview !== undefined) showPreview(job, progress.preview);
   });
   refresh().catch(complain);
 }
@@ -179,6 +181,15 @@ function drawSoon() {
   }, 150);
 }
 
+/// A picture of what is being made is at an address of its own: the browser goes on showing the last one until the new one is there.
+function showPreview(job, number) {
+  const picture = document.querySelector(`[data-preview="${CSS.escape(job)}"]`);
+  if (picture) picture.src = previewOf(job, number);
+  else drawSoon();
+}
+
+const previewOf = (job, number) => `/v1/jobs/${job}/preview?n=${number}`;
+
 const progressText = ({ phase, step, steps }) => (steps > 0 ? `${phase}, ${step} of ${steps}` : phase);
 
 async function draw(id) {
@@ -188,6 +199,9 @@ async function draw(id) {
   // What plays goes on playing: a video that is shown already is moved, not made anew.
   const shown = new Map([...place.querySelectorAll("video")].map((video) => [video.getAttribute("src"), video]));
   const video = (source, poster) => shown.get(source) ?? player(source, poster);
+  // Nor does a picture flicker.
+  const seen = new Map([...place.querySelectorAll("[data-preview]")].map((picture) => [picture.dataset.preview, picture]));
+  const preview = (job, scene) => rendering(seen.get(job.id) ?? element("img"), job, scene);
   place.replaceChildren(
     element("h3", {}, nameOf(film)),
     element("p", { className: "soft" }, film.story?.logline ?? film.premise ?? ""),
@@ -196,7 +210,7 @@ async function draw(id) {
     ...film.fallbacks.map((text) => element("p", { className: "soft" }, `Not as asked for: ${text}`)),
     film.film ? video(`/v1/films/${id}/film.mp4`, null) : "",
     buttons(film),
-    element("div", { className: "scenes" }, ...film.scenes.map((scene) => sceneCard(id, scene, video))),
+    element("div", { className: "scenes" }, ...film.scenes.map((scene) => sceneCard(film, scene, video, preview))),
     element("ul", { className: "jobs" }, ...film.jobs.map(jobLine)),
   );
 }
@@ -216,23 +230,44 @@ function player(source, poster) {
   return made;
 }
 
-function sceneCard(id, scene, video) {
-  const base = `/v1/films/${id}/scenes/${scene.number}`;
+/// The newest picture of a run. It is gone when the run ends: then the film is drawn anew soon.
+function rendering(picture, job, scene) {
+  const source = previewOf(job.id, job.progress.preview);
+  if (picture.getAttribute("src") !== source) picture.setAttribute("src", source);
+  picture.alt = `${scene.title}, as far as it is rendered`;
+  picture.dataset.preview = job.id;
+  return picture;
+}
+
+function sceneCard(film, scene, video, preview) {
+  const base = `/v1/films/${film.id}/scenes/${scene.number}`;
   const keyframe = scene.keyframe ? `${base}/keyframe.png` : null;
+  const run = film.jobs.find((job) => job.scene === scene.number && job.status === "running" && job.progress);
+  const isShown = run?.progress.preview !== undefined;
   let frame = element("div");
-  if (scene.clip) frame = video(`${base}/clip.mp4`, keyframe);
+  if (isShown) frame = preview(run, scene);
+  else if (scene.clip) frame = video(`${base}/clip.mp4`, keyframe);
   else if (keyframe) frame = element("img", { src: keyframe, alt: scene.title });
   frame.className = "frame";
   const name = `${scene.number}. ${scene.title}`;
-  return element("div", { className: "scene" }, frame, element("p", {}, scene.clip ? `▶ ${name}` : name));
+  return element("div", { className: isShown ? "scene rendering" : "scene" },
+    frame,
+    element("p", {}, scene.clip && !isShown ? `▶ ${name}` : name),
+    run ? progressLine("p", run) : "",
+  );
+}
+
+/// What a job does, which its events keep up to date.
+function progressLine(name, job) {
+  const line = element(name, { className: "soft" }, job.progress ? progressText(job.progress) : "");
+  line.dataset.job = job.id;
+  return line;
 }
 
 function jobLine(job) {
   const what = job.scene ? `${job.kind} ${job.scene}` : job.kind;
-  const why = job.progress ? progressText(job.progress)
-    : job.waiting ?? (job.status !== "completed" && job.failure ? job.failure.message : "");
-  const text = element("span", { className: "soft" }, why);
-  text.dataset.job = job.id;
+  const text = progressLine("span", job);
+  if (!job.progress) text.textContent = job.waiting ?? (job.status !== "completed" && job.failure ? job.failure.message : "");
   return element("li", {}, element("span", {}, what), element("span", { className: job.status }, job.status), text);
 }
 

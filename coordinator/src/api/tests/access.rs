@@ -18,7 +18,7 @@ const WORKER: &str = "worker-0123456789abcdef0123";
 /// What each operation of the OpenAPI document needs, written down here once more: a new one fails the test until someone has
 /// decided who may call it.
 const OPEN: [&str; 3] = ["alive", "ready", "sign_out"];
-const SUBMITTERS: [&str; 10] = [
+const SUBMITTERS: [&str; 11] = [
     "submit_film",
     "list_films",
     "show_film",
@@ -29,6 +29,7 @@ const SUBMITTERS: [&str; 10] = [
     "get_clip",
     "show_job",
     "explain_job",
+    "get_preview",
 ];
 const OPERATORS: [&str; 8] = [
     "show_metrics",

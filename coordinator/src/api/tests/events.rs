@@ -3,9 +3,10 @@
 use axum::Router;
 use axum::body::Body;
 use futures::StreamExt;
-use shared::api::FilmEvent;
+use shared::api::{FilmEvent, Happening};
 use shared::ids::FilmId;
 use shared::job::JobKind;
+use shared::preview::Preview;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
@@ -153,6 +154,14 @@ async fn progress_is_told_as_it_happens_and_has_no_number() {
     studio.progress(&run, 3).await;
     let received = read_until(&mut body, "job_progressed").await;
     assert_eq!(received.id, None);
+    let picture = Preview::new(b"\xff\xd8\xff\xe0"[..].into()).unwrap();
+    studio.progress_showing(&run, 4, Some(picture)).await;
+    let Happening::JobProgressed { progress, .. } =
+        read_until(&mut body, "job_progressed").await.event.what
+    else {
+        panic!("it has that name")
+    };
+    assert_eq!((progress.step, progress.preview), (4, Some(1)));
     studio.succeed(&run, "").await;
     read_until(&mut body, "story_written").await;
 }

@@ -14,6 +14,7 @@ use shared::failure::{Failure, FailureKind};
 use shared::film::FilmRequest;
 use shared::ids::{BootId, FilmId, MessageId, ProfileName, RunId, StoreId};
 use shared::job::{JobKind, Outcome, Payload, Product};
+use shared::preview::Preview;
 use shared::protocol::{
     AttemptFailed, AttemptProgress, AttemptStarted, AttemptSucceeded, Envelope, RunAttempt, RunRef,
     ToCoordinator, ToWorker, WorkerRef, WorkerState,
@@ -114,6 +115,11 @@ impl Studio {
         files.map(path).collect()
     }
 
+    /// Where all of it lies.
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(super) async fn close_broker(&self) {
         self.broker.close().await;
     }
@@ -208,6 +214,10 @@ impl Studio {
     }
 
     pub(super) async fn progress(&self, run: &Run, step: u32) {
+        self.progress_showing(run, step, None).await;
+    }
+
+    pub(super) async fn progress_showing(&self, run: &Run, step: u32, preview: Option<Preview>) {
         let said = AttemptProgress {
             run: run.run,
             worker: self.worker.clone(),
@@ -215,7 +225,7 @@ impl Studio {
             step,
             steps: 9,
             expected_ms: None,
-            preview: None,
+            preview: preview.map(Box::new),
         };
         self.report(Some(run.store), ToCoordinator::AttemptProgress(said))
             .await;

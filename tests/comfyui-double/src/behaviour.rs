@@ -19,6 +19,12 @@ pub struct Behaviour {
     pub fates: VecDeque<Fate>,
     /// What nodes that save write.
     pub content: Content,
+    /// The picture that a sampler shows after each step, if its prompt asks for pictures and this version heeds that.
+    pub picture: Bytes,
+    /// What becomes of it on its way.
+    pub shows: Shows,
+    /// Whether pictures are made of whatever runs, asked for or not: the server was started with `--preview-method`.
+    pub shows_unasked: bool,
     /// Time between the word of success and the entry in the history.
     pub history_lag: Duration,
     /// Whether sockets are open and silent.
@@ -49,6 +55,9 @@ impl Default for Behaviour {
             node: Duration::ZERO,
             fates: VecDeque::new(),
             content: Content::Bytes(Bytes::from_static(b"not a clip")),
+            picture: Bytes::from_static(b"\xff\xd8\xff\xe0\x00\x10JFIF and so on"),
+            shows: Shows::Well,
+            shows_unasked: false,
             history_lag: Duration::ZERO,
             mute: false,
             executor_dead: false,
@@ -61,6 +70,21 @@ impl Default for Behaviour {
             frees: true,
         }
     }
+}
+
+/// What becomes of a picture on its way to who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// It comes as it is.
+    Well,
+    /// It has so many bytes.
+    Huge(usize),
+    /// Its frame ends in the middle.
+    CutShort,
+    /// It is said to be of another prompt, as far as it says of which one it is.
+    OfAnother,
+    /// It is of a sort that nobody knows.
+    OfNoSort,
 }
 
 /// How a prompt ends.

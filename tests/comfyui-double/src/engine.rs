@@ -194,8 +194,10 @@ async fn perform(
                     return Ended::Interrupted(id.clone());
                 }
                 tell_state(done, steps, "running");
+                life.show(prompt, id, true);
                 let data = json!({"value": done, "max": steps, "node": id});
                 life.tell(prompt, "progress", data);
+                life.show(prompt, id, false);
                 if *fate == Fate::StallsAt(done) {
                     while !wait(life, &prompt.id, Duration::from_secs(3_600)).await {}
                     return Ended::Interrupted(id.clone());

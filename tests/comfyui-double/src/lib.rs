@@ -5,16 +5,18 @@
 //! that saves writes the content that it is told to.
 //!
 //! Like the real one it runs a prompt twice that is posted twice, answers a repeated graph out of its cache with the name of the
-//! old file, forgets a socket when an older one of the same id closes, and says success before its history does.
+//! old file, forgets a socket when an older one of the same id closes, says success before its history does, and tells nobody
+//! anything more while one client that is told much does not read.
 
 mod behaviour;
 mod engine;
 mod graph;
 mod http;
 mod messages;
+mod picture;
 mod socket;
 mod state;
 mod upload;
 
-pub use behaviour::{Answers, Behaviour, Card, Content, Fate};
+pub use behaviour::{Answers, Behaviour, Card, Content, Fate, Shows};
 pub use state::{Double, Flavour, Rendered};

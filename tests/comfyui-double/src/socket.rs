@@ -7,14 +7,18 @@ use futures::future::pending;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::state::{Flavour, Life, lock};
+use crate::state::{Flavour, Life, Listener, lock};
 
 pub(crate) async fn serve(life: Arc<Life>, mut socket: WebSocket, id: String) {
-    let (sender, mut told) = mpsc::unbounded_channel();
+    let (hears, mut told) = mpsc::channel(1);
     let (remaining, node) = {
         let mut now = lock(&life.now);
         // The older one of the same id stays open and hears nothing more.
-        now.sockets.insert(id.clone(), sender);
+        let listener = Listener {
+            hears,
+            takes_metadata: false,
+        };
+        now.sockets.insert(id.clone(), listener);
         let remaining = now.pending.len() + usize::from(now.running.is_some());
         let running = now.running.as_ref();
         let ours = running.filter(|running| running.prompt.client() == Some(id.as_str()));
@@ -44,7 +48,7 @@ pub(crate) async fn serve(life: Arc<Life>, mut socket: WebSocket, id: String) {
                     None => pending().await,
                 }
             } => {
-                if socket.send(Message::Text(told.into())).await.is_err() {
+                if socket.send(told).await.is_err() {
                     break;
                 }
             }
@@ -52,6 +56,9 @@ pub(crate) async fn serve(life: Arc<Life>, mut socket: WebSocket, id: String) {
                 Some(Ok(Message::Text(text))) => {
                     let flags = std::mem::take(&mut first).then(|| flags(&text, life.shared.flavour));
                     if let Some(flags) = flags.flatten() {
+                        if let Some(listener) = lock(&life.now).sockets.get_mut(&id) {
+                            listener.takes_metadata = takes_metadata(&text);
+                        }
                         let _ = socket.send(Message::Text(flags.to_string().into())).await;
                     }
                 }
@@ -62,6 +69,12 @@ pub(crate) async fn serve(life: Arc<Life>, mut socket: WebSocket, id: String) {
     }
     // Whichever socket of that id closes, the one that is known is forgotten.
     lock(&life.now).sockets.remove(&id);
+}
+
+/// Whether a client says that it takes what is said beside pictures.
+fn takes_metadata(flags: &str) -> bool {
+    let flags: Value = serde_json::from_str(flags).unwrap_or_default();
+    flags["data"]["supports_preview_metadata"] == true
 }
 
 /// The answer to a client's flags.

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::extract::ws::Message;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::behaviour::{Behaviour, Content};
+use crate::messages::{self, ToClient};
 use crate::{engine, http};
 
 /// How long a port is waited for that the last life still has.
@@ -91,6 +93,8 @@ pub(crate) struct Life {
     pub(crate) now: Mutex<Now>,
     /// Fires when there is something to run, or a running prompt should look up.
     pub(crate) wake: Notify,
+    /// What is told to clients, in order.
+    pub(crate) told: mpsc::UnboundedSender<ToClient>,
 }
 
 #[derive(Debug, Default)]
@@ -103,9 +107,18 @@ pub(crate) struct Now {
     pub(crate) ended: Vec<String>,
     pub(crate) interrupted: HashSet<String>,
     pub(crate) cache: HashMap<String, Value>,
-    pub(crate) sockets: HashMap<String, mpsc::UnboundedSender<String>>,
+    pub(crate) sockets: HashMap<String, Listener>,
     /// The status of the job before, which a lie repeats.
     pub(crate) last_success: bool,
+}
+
+/// Who hears, by its client id.
+#[derive(Debug, Clone)]
+pub(crate) struct Listener {
+    /// Takes one message and waits with the next.
+    pub(crate) hears: mpsc::Sender<Message>,
+    /// Whether it has said that it takes pictures with what is said beside them.
+    pub(crate) takes_metadata: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -262,15 +275,18 @@ fn live(shared: &Arc<Shared>, listener: TcpListener) -> (oneshot::Sender<()>, Jo
         runtime.block_on(async {
             listener.set_nonblocking(true).expect("it can be");
             let listener = tokio::net::TcpListener::from_std(listener).expect("it is one");
+            let (told, to_tell) = mpsc::unbounded_channel();
             let life = Arc::new(Life {
                 shared: Arc::clone(&shared),
                 now: Mutex::default(),
                 wake: Notify::new(),
+                told,
             });
             let app = http::app(Arc::clone(&life));
             tokio::select! {
                 _ = stopped => {}
                 () = shared.dies.notified() => {}
+                () = messages::deliver(Arc::clone(&life), to_tell) => {}
                 () = engine::run(life) => {}
                 _ = async { axum::serve(listener, app).await } => {}
             }

@@ -7,10 +7,12 @@
 
 use std::time::Duration;
 
-use comfyui_double::{Behaviour, Double, Fate, Flavour};
-use futures::StreamExt as _;
+use comfyui_double::{Behaviour, Double, Fate, Flavour, Shows};
+use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const RECORDED: &str = include_str!("recorded/facts.json");
 
@@ -102,14 +104,46 @@ fn word(message: &Value) -> String {
     }
 }
 
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connected(double: &Double, client: &str) -> Socket {
+    let url = double.url().replacen("http", "ws", 1);
+    let url = format!("{url}/ws?clientId={client}");
+    tokio_tungstenite::connect_async(url).await.unwrap().0
+}
+
+/// One word for a frame with a picture: its sort, what it is said to be, and of which node it is or how it begins.
+fn picture(frame: &[u8]) -> String {
+    let number = |at: usize| u32::from_be_bytes(*frame[at..].first_chunk().unwrap());
+    match number(0) {
+        4 => {
+            let length = usize::try_from(number(4)).unwrap();
+            let text: Value = serde_json::from_slice(&frame[8..8 + length]).unwrap();
+            assert!(frame[8 + length..].starts_with(b"\xff\xd8\xff\xe0"));
+            let word = |key: &str| text[key].as_str().unwrap().to_owned();
+            format!("picture 4 {} {}", word("image_type"), word("node_id"))
+        }
+        sort => {
+            let begin = frame[8..16].iter().map(|byte| format!("{byte:02x}"));
+            let begin: String = begin.collect();
+            format!("picture {sort} {} {begin}", number(4))
+        }
+    }
+}
+
 /// Sends a graph with a socket open, and hears everything until its last message.
 async fn heard(double: &Double, graph: &Value, id: &str) -> Vec<String> {
-    let url = double.url().replacen("http", "ws", 1);
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("{url}/ws?clientId=recorded"))
-        .await
-        .unwrap();
-    let body = json!({"prompt": graph, "prompt_id": id, "client_id": "recorded"});
-    assert_eq!(post(double, "prompt", &body).await.0, 200);
+    let mut socket = connected(double, "recorded").await;
+    heard_over(
+        &mut socket,
+        double,
+        &json!({"prompt": graph, "prompt_id": id, "client_id": "recorded"}),
+    )
+    .await
+}
+
+async fn heard_over(socket: &mut Socket, double: &Double, body: &Value) -> Vec<String> {
+    assert_eq!(post(double, "prompt", body).await.0, 200);
     let mut words = Vec::new();
     while words.last().is_none_or(|word| word != "executing null") {
         let next = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
@@ -117,11 +151,120 @@ async fn heard(double: &Double, graph: &Value, id: &str) -> Vec<String> {
             .unwrap_or_else(|_| panic!("no more after {words:?}"))
             .unwrap()
             .unwrap();
-        if let Message::Text(text) = next {
-            words.push(word(&serde_json::from_str(&text).unwrap()));
+        match next {
+            Message::Text(text) => words.push(word(&serde_json::from_str(&text).unwrap())),
+            Message::Binary(frame) => words.push(picture(&frame)),
+            _ => {}
         }
     }
     words
+}
+
+#[tokio::test]
+async fn pictures_are_shown_as_recorded() {
+    for case in facts("previews").as_array().unwrap() {
+        let mut versions = both().into_iter();
+        let (flavour, _) = versions.find(|(_, name)| case["version"] == *name).unwrap();
+        let double = Double::start(flavour);
+        let mut socket = connected(&double, "recorded").await;
+        if case["flags"] == true {
+            let flags =
+                json!({"type": "feature_flags", "data": {"supports_preview_metadata": true}});
+            let flags = Message::Text(flags.to_string().into());
+            socket.send(flags).await.unwrap();
+            // The greeting, and the server's flags.
+            let answers = [socket.next().await, socket.next().await];
+            let [_, Some(Ok(Message::Text(flags)))] = answers else {
+                panic!("{answers:?}")
+            };
+            assert!(flags.contains("supports_preview_metadata"), "{flags}");
+        }
+        let graph = json!({
+            "sampler": {"class_type": "KSamplerStandIn", "inputs": {"seed": 1}},
+            "save": {"class_type": "SaveVideo", "inputs": {"video": ["sampler", 0], "filename_prefix": "p", "format": "auto", "codec": "auto"}},
+        });
+        let mut body =
+            json!({"prompt": graph, "prompt_id": FIRST, "client_id": "recorded", "extra_data": {}});
+        if let Some(method) = case["method"].as_str() {
+            body["extra_data"]["preview_method"] = json!(method);
+        }
+        let words = heard_over(&mut socket, &double, &body).await;
+        let step: Vec<&str> = case["step"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        let from = words.iter().position(|word| word == step[0]);
+        let from = from.unwrap_or_else(|| panic!("{case}: {words:#?}"));
+        assert_eq!(&words[from..from + step.len()], step, "{case}");
+        let shown = words.iter().filter(|word| word.starts_with("picture"));
+        assert_eq!(json!(shown.count()), case["pictures"], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_prompt_without_a_client_all_see_the_pictures_and_no_end() {
+    let double = Double::start(Flavour::New);
+    let mut watcher = connected(&double, "watcher").await;
+    let graph = facts("messages")["graph"].take();
+    let body = json!({"prompt": graph, "extra_data": {"preview_method": "auto"}});
+    assert_eq!(post(&double, "prompt", &body).await.0, 200);
+    let (mut pictures, mut statuses) = (0, 0);
+    // At the greeting, when it is put, when it is taken, when it has ended.
+    while statuses < 4 {
+        let next = tokio::time::timeout(Duration::from_secs(10), watcher.next()).await;
+        match next.unwrap().unwrap().unwrap() {
+            Message::Text(text) => match &*word(&serde_json::from_str(&text).unwrap()) {
+                "status" => statuses += 1,
+                other => assert!(
+                    other.starts_with("progress") || other.starts_with("state"),
+                    "{other}"
+                ),
+            },
+            Message::Binary(frame) => {
+                assert!(picture(&frame).starts_with("picture 1 1 "));
+                pictures += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(pictures, 4);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_silences_all_others_until_it_is_gone() {
+    let double = Double::start(Flavour::New);
+    double.behave(|it| {
+        // More than any buffer between the two holds.
+        it.shows = Shows::Huge(4 << 20);
+        it.steps = 10;
+        it.step = Duration::ZERO;
+    });
+    let stuck = connected(&double, "stuck").await;
+    let mut other = connected(&double, "other").await;
+    let graph = facts("messages")["graph"].take();
+    let body = json!({"prompt": graph, "prompt_id": FIRST, "client_id": "stuck", "extra_data": {"preview_method": "auto"}});
+    assert_eq!(post(&double, "prompt", &body).await.0, 200);
+    let ended = async {
+        while history(&double, FIRST).await.is_null() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .expect("the job does not care");
+    let mut statuses = 0;
+    let mut count = async |wait: Duration| {
+        while let Ok(Some(Ok(_))) = tokio::time::timeout(wait, other.next()).await {
+            statuses += 1;
+        }
+        statuses
+    };
+    // The greeting, when it was put, when it was taken. Of its end, nothing.
+    assert_eq!(count(Duration::from_millis(500)).await, 3);
+    drop(stuck);
+    assert_eq!(count(Duration::from_secs(2)).await, 4);
 }
 
 fn is_like(seen: &[String], recorded: &Value) -> bool {

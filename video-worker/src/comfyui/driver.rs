@@ -3,12 +3,13 @@
 use shared::failure::{Failure, chain};
 use shared::ids::RunId;
 use shared::job::{Outcome, Payload};
+use shared::preview::Preview;
 use shared::protocol::RunAttempt;
 use shared::time::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use worker_runtime::backend::AttemptContext;
 
-use super::client::{ComfyError, Entry, Heard, OutputFile, Socket};
+use super::client::{ComfyError, Entry, Heard, OutputFile, PreviewMethod, Socket};
 use super::collect::{Uncollected, collect};
 use super::render::{
     Do, Found, NotCollected, Picture, Place, Policy, Render, Seen, Submitted, Trouble,
@@ -266,8 +267,20 @@ impl<'a> Driver<'a> {
         }
         let Some(id) = &self.client_id else { return };
         let prompt = tag.submission(found.submission).prompt();
-        if let Ok(socket) = Socket::connect(self.server.client(), id, &prompt).await {
+        if let Ok(socket) = Socket::connect(self.server.client(), id, &prompt, self.show()).await {
             self.socket = Some(socket);
+        }
+    }
+
+    /// Where pictures of the render go: to the attempt's progress, which keeps the newest and never makes the socket wait.
+    fn show(&self) -> impl Fn(Preview) + Send + use<> {
+        let progress = self.context.progress.clone();
+        // An older server that was started with them on shows them to whoever wants none, too.
+        let are_wanted = self.server.settings().previews != PreviewMethod::None;
+        move |preview| {
+            if are_wanted {
+                progress.show(preview);
+            }
         }
     }
 
@@ -341,7 +354,7 @@ impl<'a> Driver<'a> {
         }
         // A new one for each: the server forgets a socket when an older one of the same id closes.
         let id = format!("{FOLDER}-{}", RunId::generate());
-        let socket = Socket::connect(self.server.client(), &id, &tag.prompt()).await;
+        let socket = Socket::connect(self.server.client(), &id, &tag.prompt(), self.show()).await;
         self.told_deaf = false;
         self.socket = socket.ok();
         self.client_id = Some(id.clone());

@@ -59,7 +59,7 @@ impl Server {
     /// If its URL is none.
     pub fn new(settings: &ComfyUiSettings) -> Result<Arc<Self>, SetUpError> {
         Ok(Arc::new(Self {
-            client: Client::new(&settings.url)?,
+            client: Client::new(&settings.url)?.asking_for(settings.previews),
             settings: settings.clone(),
             state: Mutex::default(),
             turn: tokio::sync::Mutex::default(),

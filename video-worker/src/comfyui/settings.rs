@@ -8,6 +8,8 @@ use shared::film::Mistake;
 use shared::time::millis;
 use url::Url;
 
+use super::client::PreviewMethod;
+
 /// Section `[comfyui]`. A worker has one server at most: several cards have a worker and a server each.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ComfyUiSettings {
@@ -27,6 +29,9 @@ pub struct ComfyUiSettings {
     /// The command that starts the server anew, program and arguments; empty: it is not this worker's to start.
     #[serde(default)]
     pub restart: Vec<String>,
+    /// How what is rendered is shown meanwhile.
+    #[serde(default)]
+    pub previews: PreviewMethod,
 }
 
 mod defaults {
@@ -44,6 +49,7 @@ impl Default for ComfyUiSettings {
             workflows: PathBuf::new(),
             patience: defaults::patience(),
             restart: Vec::new(),
+            previews: PreviewMethod::default(),
         }
     }
 }
@@ -132,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn pictures_are_made_by_the_method_that_is_named() {
+        assert_eq!(load("").unwrap().previews, PreviewMethod::Auto);
+        for (word, method) in [
+            ("none", PreviewMethod::None),
+            ("auto", PreviewMethod::Auto),
+            ("latent2rgb", PreviewMethod::Latent2rgb),
+            ("taesd", PreviewMethod::Taesd),
+        ] {
+            let settings = load(&format!("[comfyui]\npreviews = \"{word}\"")).unwrap();
+            assert_eq!(settings.previews, method);
+            assert_eq!(serde_json::json!(method), word, "as a prompt names it");
+        }
+    }
+
+    #[test]
     fn every_mistake_names_its_key() {
         let error =
             load("[comfyui]\nurl = \"127.0.0.1:8188\"\nworkflows = \"/no/such\"").unwrap_err();
@@ -141,6 +162,8 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected}: {error}");
         }
+        let error = load("[comfyui]\npreviews = \"some\"").unwrap_err();
+        assert!(error.contains("comfyui.previews"), "{error}");
         let error = load("[comfyui]\nlru = \"http://x:1\"").unwrap_err();
         assert!(error.contains("comfyui.lru"), "{error}");
     }

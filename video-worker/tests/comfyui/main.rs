@@ -5,6 +5,7 @@
 mod double;
 mod kills;
 mod ladder;
+mod previews;
 mod real;
 mod suite;
 mod support;

@@ -1,10 +1,13 @@
 //! What every server must show, the double and real ones: nothing here misbehaves, and no model is needed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use shared::ids::{JobId, Take};
+use shared::preview::Preview;
 use tokio::time::{Instant, sleep, timeout};
 use video_worker::comfyui::client::{
     Client, ComfyError, Ending, Entry, Heard, Lacks, OutputFile, Refusal, Socket, Version, Word,
@@ -17,8 +20,8 @@ use crate::support::{LIMITS, graph, node, smoke};
 /// A real server on a busy processor.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// All of it, one after the other.
-pub(crate) async fn all(client: &Client) {
+/// All of it, one after the other; how many pictures of four steps were shown, where there is a model to sample with.
+pub(crate) async fn all(client: &Client) -> Option<u32> {
     it_says_what_it_is(client).await;
     a_graph_is_run_and_its_end_is_told_twice(client).await;
     a_repeated_graph_is_answered_from_the_cache_with_the_old_file(client).await;
@@ -28,6 +31,7 @@ pub(crate) async fn all(client: &Client) {
     a_waiting_prompt_can_be_deleted_and_nothing_else_is_touched(client).await;
     nothing_is_known_of_what_was_never_there(client).await;
     memory_is_freed_and_the_cache_with_it(client).await;
+    what_is_sampled_is_shown_where_there_is_a_model(client).await
 }
 
 fn tag() -> Tag {
@@ -80,7 +84,7 @@ async fn it_says_what_it_is(client: &Client) {
 
 async fn a_graph_is_run_and_its_end_is_told_twice(client: &Client) {
     let tag = tag();
-    let mut socket = Socket::connect(client, &tag.stem(), &tag.prompt())
+    let mut socket = Socket::connect(client, &tag.stem(), &tag.prompt(), drop)
         .await
         .unwrap();
     let sent = smoke(&tag.prefix(), colour(&tag)).pruned().unwrap();
@@ -283,6 +287,67 @@ async fn memory_is_freed_and_the_cache_with_it(client: &Client) {
         client.free().await.unwrap();
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Counts what is shown.
+pub(crate) fn counting() -> (Arc<AtomicU32>, impl Fn(Preview) + Send) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let show = move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    (count, show)
+}
+
+async fn what_is_sampled_is_shown_where_there_is_a_model(client: &Client) -> Option<u32> {
+    let checkpoints = client.models("checkpoints").await.unwrap()?;
+    let checkpoint = checkpoints.first()?;
+    let tag = tag();
+    let words = node(
+        "CLIPTextEncode",
+        &json!({"text": "a lighthouse", "clip": ["model", 1]}),
+    );
+    let nodes = json!({
+        "model": node("CheckpointLoaderSimple", &json!({"ckpt_name": checkpoint})),
+        "positive": words,
+        "negative": words,
+        "latent": node("EmptyLatentImage", &json!({"width": 64, "height": 64, "batch_size": 1})),
+        "sampler": node("KSampler", &json!({
+            "model": ["model", 0], "seed": colour(&tag), "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal",
+            "positive": ["positive", 0], "negative": ["negative", 0], "latent_image": ["latent", 0], "denoise": 1.0,
+        })),
+        "decode": node("VAEDecode", &json!({"samples": ["sampler", 0], "vae": ["model", 2]})),
+        "save": node("SaveImage", &json!({"images": ["decode", 0], "filename_prefix": tag.prefix()})),
+    });
+    let (count, show) = counting();
+    let mut socket = Socket::connect(client, &tag.stem(), &tag.prompt(), show)
+        .await
+        .unwrap();
+    let sent = graph(nodes, LIMITS).pruned().unwrap();
+    client.submit(&sent, &tag, &tag.stem()).await.unwrap();
+    let mut steps = BTreeSet::new();
+    loop {
+        match timeout(PATIENCE, socket.next())
+            .await
+            .expect("no word came")
+        {
+            Heard::Word(Word::Step { done, of: 4, .. }) => {
+                steps.insert(done);
+            }
+            Heard::Word(Word::Ended) => break,
+            Heard::Word(_) => {}
+            Heard::Closed { .. } => panic!("the socket was closed"),
+        }
+    }
+    socket.close().await;
+    let entry = ended(client, &tag).await;
+    assert!(entry.says_success, "{entry:?}");
+    assert!(steps.contains(&4), "{steps:?}");
+    let count = count.load(Ordering::Relaxed);
+    // Older ones show what they were started with.
+    let heeds_the_prompt = client.stats().await.unwrap().version >= Version(0, 5, 0);
+    assert!(count > 0 || !heeds_the_prompt);
+    Some(count)
 }
 
 /// An image of some pixels.

@@ -1,11 +1,13 @@
 //! A client of one ComfyUI server: HTTP for everything that counts, a WebSocket for progress.
 //!
-//! What answers mean is read in `refusal`, `history`, `queue`, `stats` and `event`, all pure; here bytes are carried.
+//! What answers mean is read in `refusal`, `history`, `queue`, `stats`, `event` and `frame`, all pure; here bytes are carried.
 
 mod error;
 mod event;
+mod frame;
 mod history;
 mod http;
+mod preview_method;
 mod queue;
 mod refusal;
 mod socket;
@@ -15,6 +17,7 @@ mod transfer;
 pub use self::error::ComfyError;
 pub use self::event::Word;
 pub use self::history::{Ending, Entry, NodeFailure, OutputFile, Saved};
+pub use self::preview_method::PreviewMethod;
 pub use self::queue::{Queue, Queued};
 pub use self::refusal::{Lacks, Problem, Refusal};
 pub use self::socket::{Heard, Socket};
@@ -37,11 +40,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server under load answers late: its HTTP shares a Python interpreter with the model.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Where a prompt says how it is to be shown. Servers before 0.5.0 do not look there.
+const PREVIEW_METHOD: &str = "preview_method";
+
 /// A ComfyUI server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    previews: PreviewMethod,
 }
 
 /// Why there can be no client.
@@ -75,7 +82,14 @@ impl Client {
         Ok(Self {
             http: http.build().map_err(SetUpError::Client)?,
             base,
+            previews: PreviewMethod::default(),
         })
+    }
+
+    /// The same, whose prompts ask for pictures by that method.
+    pub const fn asking_for(mut self, previews: PreviewMethod) -> Self {
+        self.previews = previews;
+        self
     }
 
     /// Where the server is, without a slash at the end.
@@ -202,7 +216,7 @@ impl Client {
             "prompt": graph.nodes,
             "prompt_id": tag.prompt(),
             "client_id": client,
-            "extra_data": {EXTRA: tagged},
+            "extra_data": {EXTRA: tagged, PREVIEW_METHOD: self.previews},
         });
         let reply = self.post("prompt", "submit", &body).await?;
         match reply.status {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use shared::preview::Preview;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -10,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Client, ComfyError, Word, encode};
+use super::{Client, ComfyError, Word, encode, frame};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server sends no pings.
@@ -19,7 +21,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Words that wait to be heard. More are dropped: history tells what counts.
 const HELD: usize = 256;
-/// An error message with the state of a model in it was seen with 68 kB; previews are not asked for.
+/// An error message with the state of a model in it was seen with 68 kB, and a picture with 70 kB; a server can be set to larger ones.
 const FRAME_MAX: usize = 16 << 20;
 
 type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -48,23 +50,35 @@ impl Socket {
     /// Connects as that client, to hear of that prompt. No other socket may be open under the same id: the server forgets the
     /// newer one when the older one closes.
     ///
+    /// Pictures of the prompt are given to `show`, from the task that reads: it must return at once.
+    ///
     /// # Errors
     /// If it cannot be opened.
-    pub async fn connect(client: &Client, id: &str, prompt: &str) -> Result<Self, ComfyError> {
+    pub async fn connect(
+        client: &Client,
+        id: &str,
+        prompt: &str,
+        show: impl Fn(Preview) + Send + 'static,
+    ) -> Result<Self, ComfyError> {
         // `http` becomes `ws`, `https` becomes `wss`.
         let base = client.url().replacen("http", "ws", 1);
         let url = format!("{base}/ws?clientId={}", encode(id));
         let mut config = WebSocketConfig::default();
         config.max_message_size = Some(FRAME_MAX);
         config.max_frame_size = Some(FRAME_MAX);
-        let connecting = connect_async_with_config(url, Some(config), true);
+        let connecting = async {
+            let (mut stream, _) = connect_async_with_config(url, Some(config), true).await?;
+            // What is sent first is what the server looks for flags in.
+            stream.send(Message::Text(flags().into())).await?;
+            Ok::<_, Error>(stream)
+        };
         let connected = timeout(CONNECT_TIMEOUT, connecting).await;
         let connected = connected.map_err(|_| ComfyError::TimedOut { what: "WebSocket" })?;
-        let (stream, _) = connected.map_err(|error| ComfyError::Socket(Box::new(error)))?;
+        let stream = connected.map_err(|error| ComfyError::Socket(Box::new(error)))?;
         let (words, heard) = mpsc::channel(HELD);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let prompt = prompt.to_owned();
-        let task = tokio::spawn(async move { read(stream, &prompt, &words, stopped).await });
+        let task = tokio::spawn(async move { read(stream, &prompt, &words, show, stopped).await });
         Ok(Self {
             heard,
             stop: Some(stop),
@@ -87,26 +101,46 @@ impl Socket {
     }
 }
 
+/// What this client understands: pictures that say which prompt they are of.
+fn flags() -> String {
+    json!({"type": "feature_flags", "data": {"supports_preview_metadata": true}}).to_string()
+}
+
 async fn read(
     mut stream: Stream,
     prompt: &str,
     words: &mpsc::Sender<Heard>,
+    show: impl Fn(Preview),
     mut stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut awaits_pong = false;
+    let mut is_at_work = false;
     let cleanly = loop {
         tokio::select! {
             message = stream.next() => match message {
                 Some(Ok(Message::Text(text))) => {
                     let word = Word::of(&text, prompt);
+                    is_at_work = match word {
+                        Word::Node(_) | Word::Step { .. } => true,
+                        Word::Ended => false,
+                        Word::Else => is_at_work,
+                    };
                     // A word too many is dropped.
                     if word != Word::Else {
                         let _ = words.try_send(Heard::Word(word));
                     }
                 }
                 Some(Ok(Message::Pong(_))) => awaits_pong = false,
-                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Binary(bytes))) => match frame::picture(&bytes, prompt, is_at_work) {
+                    Ok(preview) => show(preview),
+                    Err(why) => tracing::debug!(
+                        { shared::fields::REASON } = shared::failure::chain(&why),
+                        bytes = bytes.len(),
+                        "a frame of ComfyUI shows nothing of the render"
+                    ),
+                },
+                Some(Ok(Message::Ping(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_))) | None => break true,
                 // The server's process is gone, and knows nothing of anybody.
                 Some(Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_))) => break true,

@@ -4,4 +4,5 @@
 
 mod kills;
 mod orders;
+mod previews;
 mod studio;

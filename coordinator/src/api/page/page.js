@@ -253,7 +253,7 @@ function sceneCard(film, scene, video, preview) {
   return element("div", { className: isShown ? "scene rendering" : "scene" },
     frame,
     element("p", {}, scene.clip && !isShown ? `▶ ${name}` : name),
-    run ? progressLine("p", run) : "",
+    run ? progressLine("p", run) : null,
   );
 }
 

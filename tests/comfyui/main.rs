@@ -1,6 +1,5 @@
 //! Films whose clips ComfyUI renders, by processes over a real RabbitMQ that are killed while they work: each scene is rendered
 //! once, by the server's own count.
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod kills;
 mod orders;

@@ -1,17 +1,15 @@
 //! A coordinator and workers as processes, over RabbitMQ, and a double of ComfyUI that they film with.
 
 use std::collections::BTreeSet;
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 use comfyui_double::{Content, Double, Flavour};
 use serde_json::{Value, json};
 use shared::api::{FilmStatus, FilmView, JobView, SubmitAnswer, WorkerList};
 use shared::ids::FilmId;
 use shared::job::{JobKind, JobStatus};
+use support::clip;
 use support::stage::{Cast, Stage};
 use support::wait::until;
 use video_worker::comfyui::tag::Tag;
@@ -37,7 +35,7 @@ pub(crate) fn double(render: Duration) -> Double {
     let double = Double::start(Flavour::New);
     let file = |folder: &str, name: &str| (folder.to_owned(), vec![name.to_owned()]);
     double.behave(|it| {
-        it.content = Content::Bytes(clip());
+        it.content = Content::Bytes(clip::small());
         it.steps = STEPS;
         it.step = render / STEPS;
         it.models = [
@@ -48,24 +46,6 @@ pub(crate) fn double(render: Duration) -> Double {
         .into();
     });
     double
-}
-
-/// What the double saves: a clip of a second that the content check passes. Made once.
-fn clip() -> Bytes {
-    static CLIP: OnceLock<Bytes> = OnceLock::new();
-    let make = || {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
-        let words = "-nostdin -v error -f lavfi -i testsrc2=size=64x64:rate=8 -frames:v 8 -c:v libx264 -preset ultrafast \
-                     -pix_fmt yuv420p -movflags +faststart";
-        let made = Command::new("ffmpeg")
-            .args(words.split_whitespace())
-            .arg(&path)
-            .status();
-        assert!(made.unwrap().success());
-        Bytes::from(std::fs::read(path).unwrap())
-    };
-    CLIP.get_or_init(make).clone()
 }
 
 impl Studio {

@@ -8,14 +8,13 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
+use support::api::Api;
 use support::submitter::Submitter;
 use tokio::time::sleep;
 
-mod api;
 mod project;
 mod secrets;
 
-use self::api::Api;
 use self::project::Project;
 use self::secrets::Secrets;
 
@@ -75,7 +74,8 @@ async fn main() -> Result<()> {
 async fn tell(project: &Project, secrets: &Secrets) -> Result<()> {
     let begun = Instant::now();
     project.up(&[])?;
-    let api = Api::new(project.http_port(), secrets.token("token-operate")?);
+    let base = format!("http://127.0.0.1:{}", project.http_port());
+    let api = Api::new(base, secrets.token("token-operate")?);
     api.ready().await?;
     say("up and ready", begun);
 

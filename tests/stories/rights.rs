@@ -1,7 +1,5 @@
 //! A user for each role at a real RabbitMQ, as `callsheet secrets` makes them: what each may do is enough, and is all.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,10 +14,10 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ErrorKin
 use shared::api::FilmStatus;
 use shared::broker::rights::Role;
 use shared::film::FilmRequest;
-use support::programs;
 use support::rabbitmq::RabbitMq;
 use support::stage::{Cast, Stage};
 use support::submitter::Submitter;
+use support::users::Users;
 use support::wait::until;
 
 /// An inbox, as the one of a worker.
@@ -205,47 +203,6 @@ impl Act {
     }
 }
 
-/// The users of an installation.
-struct Users {
-    folder: tempfile::TempDir,
-}
-
-impl Users {
-    /// Has the command make them.
-    fn make() -> Result<Self> {
-        let users = Self {
-            folder: tempfile::tempdir()?,
-        };
-        users.call(&[])?;
-        Ok(users)
-    }
-
-    fn call(&self, arguments: &[&str]) -> Result<()> {
-        let output = Command::new(programs::path("callsheet")?)
-            .arg("secrets")
-            .arg(self.folder.path())
-            .args(arguments)
-            .output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            output.status.success(),
-            "{printed}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        ensure!(!printed.contains("amqp://"), "{printed}");
-        Ok(())
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn url(&self, role: Role) -> String {
-        let text = std::fs::read_to_string(self.file(&format!("broker-url-{role}")));
-        text.unwrap_or_default().trim().to_owned()
-    }
-}
-
 async fn connect(url: &str) -> Result<Connection> {
     Connection::connect(url, ConnectionProperties::default())
         .await
@@ -326,21 +283,20 @@ async fn a_film_is_made(stage: &Stage, url: &str, label: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_for_each_role_can_do_its_own_and_nothing_else() -> Result<()> {
     let users = Users::make()?;
-    let definitions = users.file("rabbitmq-definitions.json");
-    let rabbitmq = RabbitMq::start_with_definitions(Path::new(&definitions)).await?;
-    users.call(&["--broker", &format!("127.0.0.1:{}", rabbitmq.port())])?;
+    let rabbitmq = RabbitMq::start_with_definitions(&users.definitions()).await?;
+    users.find_broker_at(&format!("127.0.0.1:{}", rabbitmq.port()))?;
 
     let guest = Connection::connect(&rabbitmq.url(), ConnectionProperties::default()).await;
     ensure!(guest.is_err(), "the usual user is let in");
-    let stage = Stage::over(rabbitmq, |role| users.url(role), Cast::Real).await?;
-    a_film_is_made(&stage, &users.url(Role::Submitter), "first").await?;
+    let stage = Stage::over(rabbitmq, |role| users.url(role).unwrap(), Cast::Real).await?;
+    a_film_is_made(&stage, &users.url(Role::Submitter)?, "first").await?;
 
     for role in [Role::Worker, Role::Submitter, Role::Coordinator] {
-        is_kept_from_everything_else(role, &users.url(role)).await?;
+        is_kept_from_everything_else(role, &users.url(role)?).await?;
     }
     for role in [Role::Worker, Role::Submitter] {
-        can_do_its_own(role, &users.url(role)).await?;
+        can_do_its_own(role, &users.url(role)?).await?;
     }
     // And all of that has harmed nobody.
-    a_film_is_made(&stage, &users.url(Role::Submitter), "second").await
+    a_film_is_made(&stage, &users.url(Role::Submitter)?, "second").await
 }

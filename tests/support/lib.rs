@@ -1,16 +1,20 @@
 //! What the stories need: real servers, test doubles and ways to wait.
 
+pub mod api;
 pub mod artifact_conformance;
 pub mod broker_conformance;
 pub mod certificates;
+pub mod clip;
 pub mod collector;
 pub mod http;
 pub mod moto;
+pub mod place;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;
 pub mod stage;
 pub mod submitter;
+pub mod users;
 pub mod wait;
 
 /// Prints what is logged, if `RUST_LOG` says so: for looking into a story that fails.

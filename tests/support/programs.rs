@@ -2,11 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::place::Place;
 use crate::reaper::Reaper;
 
 /// A program that was started, and can be killed and started again. It is killed when this value goes.
@@ -14,8 +16,7 @@ use crate::reaper::Reaper;
 pub struct Program {
     name: &'static str,
     path: PathBuf,
-    /// A command that runs another one, and what of it comes before that one.
-    launcher: Vec<OsString>,
+    place: Place,
     arguments: Vec<OsString>,
     /// Variables that it finds in its environment beside ours.
     environment: Vec<(String, String)>,
@@ -87,7 +88,26 @@ impl Program {
     {
         let environment = environment.into_iter().collect();
         let program = (name, path(name)?);
-        Self::launch(Vec::new(), environment, program, label, arguments, logs)
+        Self::launch(Place::here(), environment, program, label, arguments, logs)
+    }
+
+    /// Starts a program on a host; what it prints goes to a file in `logs` here.
+    ///
+    /// # Errors
+    /// If it was not built or does not start.
+    pub fn start_at<I, S>(
+        place: Place,
+        name: &'static str,
+        label: &str,
+        arguments: I,
+        logs: &Path,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        let program = (name, path(name)?);
+        Self::launch(place, Vec::new(), program, label, arguments, logs)
     }
 
     /// Starts a program that is installed, and none of ours; what it prints goes to a file in `logs`.
@@ -100,7 +120,7 @@ impl Program {
         S: Into<OsString>,
     {
         let program = (name, name.into());
-        Self::launch(Vec::new(), Vec::new(), program, name, arguments, logs)
+        Self::launch(Place::here(), Vec::new(), program, name, arguments, logs)
     }
 
     /// Starts a program on a disk of its own, of `mebibytes`, that is mounted at `folder` for it and nobody else (Linux).
@@ -124,12 +144,13 @@ impl Program {
         let mut launcher: Vec<OsString> = words.into_iter().map(Into::into).collect();
         launcher.extend([MOUNT_AND_GO.into(), "sh".into()]);
         launcher.extend([mebibytes.to_string().into(), folder.into()]);
+        let place = Place::at(Ipv4Addr::LOCALHOST, launcher);
         let program = (name, path(name)?);
-        Self::launch(launcher, Vec::new(), program, name, arguments, logs)
+        Self::launch(place, Vec::new(), program, name, arguments, logs)
     }
 
     fn launch<I, S>(
-        launcher: Vec<OsString>,
+        place: Place,
         environment: Vec<(String, String)>,
         (name, path): (&'static str, PathBuf),
         label: &str,
@@ -145,7 +166,7 @@ impl Program {
         let mut program = Self {
             name,
             path,
-            launcher,
+            place,
             arguments,
             environment,
             log,
@@ -163,10 +184,9 @@ impl Program {
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut words = self.launcher.clone();
-        words.push(self.path.clone().into());
-        let child = Command::new(words.remove(0))
-            .args(words)
+        let child = self
+            .place
+            .command(&self.path)
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())

@@ -1,8 +1,9 @@
-//! A real RabbitMQ server of a test's own: temporary data, free ports on the loopback interface, nothing left behind.
+//! A real RabbitMQ server of a test's own: temporary data, free ports (on the loopback interface, where nothing else is said), nothing
+//! left behind.
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::certificates::{Authority, Certificate};
+use crate::place::Place;
 use crate::reaper::Reaper;
 
 /// Debian's start script proper. The one on the path insists on the user `rabbitmq`, and does not pass our settings on.
@@ -27,6 +29,7 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running RabbitMQ server. It ends with this value, and also when this process is killed.
 pub struct RabbitMq {
+    place: Place,
     folder: PathBuf,
     ports: Ports,
     epmd: Child,
@@ -58,7 +61,7 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start() -> Result<Self> {
-        Self::start_with("", None).await
+        Self::start_with(Place::here(), "", None).await
     }
 
     /// The same, and on another port over TLS.
@@ -77,7 +80,7 @@ impl RabbitMq {
             certificate.file.display(),
             certificate.key.display()
         );
-        Self::start_with(&settings, Some(port)).await
+        Self::start_with(Place::here(), &settings, Some(port)).await
     }
 
     /// The same with the users and queues of a file of definitions, and without its usual user.
@@ -85,11 +88,19 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start_with_definitions(file: &Path) -> Result<Self> {
-        let settings = format!("load_definitions = {}\n", file.display());
-        Self::start_with(&settings, None).await
+        Self::start_at(Place::here(), file).await
     }
 
-    async fn start_with(settings: &str, tls: Option<u16>) -> Result<Self> {
+    /// The same on a host, at its address.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start; with what it printed.
+    pub async fn start_at(place: Place, definitions: &Path) -> Result<Self> {
+        let settings = format!("load_definitions = {}\n", definitions.display());
+        Self::start_with(place, &settings, None).await
+    }
+
+    async fn start_with(place: Place, settings: &str, tls: Option<u16>) -> Result<Self> {
         ensure!(
             std::env::var_os(ELSEWHERE).is_some() || Path::new(SERVER).exists(),
             "RabbitMQ is not installed ({SERVER} is missing): run `cargo xtask test`, which installs it, or `apt-get install \
@@ -106,9 +117,10 @@ impl RabbitMq {
             distribution: free_port()?,
             tls,
         };
-        write_settings(&folder, ports, settings)?;
+        let listen = SocketAddr::from((place.address(), ports.amqp));
+        write_settings(&folder, listen, settings)?;
         // Erlang's name server, started by us so that it is ours to end.
-        let epmd = program("epmd")
+        let epmd = program(&place, "epmd")
             .args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -117,6 +129,7 @@ impl RabbitMq {
             .context("starting epmd, a part of Erlang")?;
         reaper.watch(&[epmd.id()])?;
         let mut rabbitmq = Self {
+            place,
             folder,
             ports,
             epmd,
@@ -129,7 +142,12 @@ impl RabbitMq {
 
     /// Where to connect, with user and password.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)
+        format!("amqp://guest:guest@{}/%2f", self.address())
+    }
+
+    /// Address and port it listens on.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.place.address(), self.ports.amqp))
     }
 
     /// Where to connect over TLS.
@@ -197,7 +215,7 @@ impl RabbitMq {
         self.reaper.watch(&[self.epmd.id(), server.id()])?;
         self.server = Some(server);
         let deadline = Instant::now() + START_LIMIT;
-        while !(speaks_amqp(self.ports.amqp).await && self.takes_tls().await) {
+        while !(speaks_amqp(self.address()).await && self.takes_tls().await) {
             let exit = self
                 .server
                 .as_mut()
@@ -248,7 +266,7 @@ impl RabbitMq {
     /// One of RabbitMQ's scripts, told where everything is.
     fn with_environment(&self, script: &str) -> Command {
         let file = |name: &str| self.folder.join(name);
-        let mut command = program(script);
+        let mut command = program(&self.place, script);
         command
             .env_clear()
             .env(
@@ -300,25 +318,24 @@ impl Drop for RabbitMq {
 }
 
 /// One of RabbitMQ's or Erlang's programs, from wherever the tests are to take them.
-fn program(path: &str) -> Command {
+fn program(place: &Place, path: &str) -> Command {
     let Some(elsewhere) = std::env::var_os(ELSEWHERE) else {
-        return Command::new(path);
+        return place.command(path);
     };
-    let mut command = Command::new(elsewhere);
+    let mut command = place.command(elsewhere);
     command.arg(path);
     command
 }
 
-fn write_settings(folder: &Path, ports: Ports, more: &str) -> Result<()> {
+fn write_settings(folder: &Path, listen: SocketAddr, more: &str) -> Result<()> {
     let settings = format!(
-        "listeners.tcp.1 = 127.0.0.1:{}\n\
+        "listeners.tcp.1 = {listen}\n\
          num_acceptors.tcp = 2\n\
          vm_memory_high_watermark.absolute = 512MiB\n\
          disk_free_limit.absolute = 50MB\n\
          raft.wal_max_size_bytes = 16777216\n\
          log.file.level = warning\n\
-         {more}",
-        ports.amqp
+         {more}"
     );
     fs::write(folder.join("rabbitmq.conf"), settings)?;
     fs::write(folder.join("enabled_plugins"), "[].\n")?;
@@ -330,10 +347,10 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Whether something on that port answers the AMQP protocol header with a method frame.
-async fn speaks_amqp(port: u16) -> bool {
+/// Whether something at that address answers the AMQP protocol header with a method frame.
+async fn speaks_amqp(address: SocketAddr) -> bool {
     let handshake = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut stream = TcpStream::connect(address).await?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
         stream.read_u8().await
     };

@@ -1,5 +1,7 @@
-//! The coordinator over HTTP, as it is published on this machine.
+//! A coordinator over HTTP that asks for tokens. What goes wrong is an error here and no panic: who asks may have something to take
+//! down.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,8 +11,9 @@ use shared::api::{FilmStatus, FilmView, SubmitAnswer, WorkerList};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use shared::job::JobStatus;
-use support::http::client;
 use tokio::time::{Instant, sleep};
+
+use crate::http::client;
 
 /// Longest wait for a coordinator and its broker to be there.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -18,23 +21,40 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A client with the right to do what people do.
-pub(crate) struct Api {
+pub struct Api {
     http: reqwest::Client,
     base: String,
     token: String,
 }
 
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Api {
-    pub(crate) fn new(port: u16, token: String) -> Self {
+    /// Of the coordinator at that URL, with a token of operators.
+    pub fn new(base: impl Into<String>, token: String) -> Self {
         Self {
             http: client(),
-            base: format!("http://127.0.0.1:{port}"),
+            base: base.into(),
             token,
         }
     }
 
+    /// Where it is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Waits until it can do its work.
-    pub(crate) async fn ready(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it cannot for long.
+    pub async fn ready(&self) -> Result<()> {
         until("the coordinator to be ready", READY_LIMIT, async || {
             let asked = self.http.get(format!("{}/readyz", self.base));
             asked.send().await?.error_for_status()?;
@@ -44,7 +64,10 @@ impl Api {
     }
 
     /// Submits a film.
-    pub(crate) async fn submit(&self, request: &FilmRequest) -> Result<FilmId> {
+    ///
+    /// # Errors
+    /// If it is not taken.
+    pub async fn submit(&self, request: &FilmRequest) -> Result<FilmId> {
         let asked = self
             .http
             .post(format!("{}/v1/films", self.base))
@@ -56,7 +79,10 @@ impl Api {
     }
 
     /// Waits until a clip of a film is being made.
-    pub(crate) async fn begun(&self, film: FilmId) -> Result<()> {
+    ///
+    /// # Errors
+    /// If none is for long.
+    pub async fn begun(&self, film: FilmId) -> Result<()> {
         until("a job to run", READY_LIMIT, async || {
             let view = self.film(film).await?;
             let runs = |status| view.jobs.iter().any(|job| job.status == status);
@@ -68,14 +94,17 @@ impl Api {
     }
 
     /// Waits until a film is made, and looks at its file.
-    pub(crate) async fn completed(&self, film: FilmId, limit: Duration) -> Result<FilmView> {
+    ///
+    /// # Errors
+    /// If it is not made in time; with how its jobs stand.
+    pub async fn completed(&self, film: FilmId, limit: Duration) -> Result<FilmView> {
         let view = until("the film to be completed", limit, async || {
             let view = self.film(film).await?;
             let status = view.summary.status;
             let jobs: Vec<_> = view
                 .jobs
                 .iter()
-                .map(|job| format!("{} {}", job.kind, job.status))
+                .map(|job| format!("{} {} {:?}", job.kind, job.status, job.failure))
                 .collect();
             ensure!(status == FilmStatus::Completed, "{status:?}: {jobs:?}");
             Ok(view)
@@ -91,10 +120,12 @@ impl Api {
     }
 
     /// Waits until that many workers are there.
-    pub(crate) async fn workers(&self, count: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// If there are fewer or more for long.
+    pub async fn workers(&self, count: usize) -> Result<()> {
         until("all workers to be there", READY_LIMIT, async || {
-            let asked = self.http.get(format!("{}/v1/workers", self.base));
-            let list: WorkerList = self.answer(asked).await?;
+            let list: WorkerList = self.get("/v1/workers").await?;
             let online = list.workers.iter().filter(|worker| worker.online).count();
             ensure!(online == count, "{online} of {count}");
             Ok(())
@@ -102,8 +133,20 @@ impl Api {
         .await
     }
 
-    async fn film(&self, film: FilmId) -> Result<FilmView> {
-        self.answer(self.http.get(format!("{}/v1/films/{film}", self.base)))
+    /// Everything about a film.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn film(&self, film: FilmId) -> Result<FilmView> {
+        self.get(&format!("/v1/films/{film}")).await
+    }
+
+    /// What it says at a path.
+    ///
+    /// # Errors
+    /// If it does not answer, or not with success.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.answer(self.http.get(format!("{}{path}", self.base)))
             .await
     }
 
@@ -114,7 +157,10 @@ impl Api {
 }
 
 /// Asks again and again until the answer is good.
-async fn until<T>(
+///
+/// # Errors
+/// If it is not within `limit`; with the last answer.
+pub async fn until<T>(
     what: &str,
     limit: Duration,
     mut ask: impl AsyncFnMut() -> Result<T>,

@@ -4,6 +4,8 @@
 //! history and sockets are gone then, files stay. Nothing is computed: a node takes the time that it is told to, and a node
 //! that saves writes the content that it is told to.
 //!
+//! [`process`] is the same as a process of its own, beside a simulated card.
+//!
 //! Like the real one it runs a prompt twice that is posted twice, answers a repeated graph out of its cache with the name of the
 //! old file, forgets a socket when an older one of the same id closes, says success before its history does, and tells nobody
 //! anything more while one client that is told much does not read.
@@ -14,6 +16,7 @@ mod graph;
 mod http;
 mod messages;
 mod picture;
+pub mod process;
 mod socket;
 mod state;
 mod upload;

@@ -1,0 +1,209 @@
+//! A server in a process of its own, which holds its model's memory on a simulated card. How it stands it tells to whoever has started
+//! it, over its standard input and output: that needs no network.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::byte_size::ByteSize;
+
+use crate::behaviour::{Card, Content};
+use crate::state::{Double, Flavour};
+
+/// How often the card is told what the server holds of it.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How a server in a process of its own is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The card that it works on.
+    pub card: simulated_gpu::Card,
+    /// All memory of that card.
+    pub memory: ByteSize,
+    /// What its model holds of the card from its first render on, until it is asked to free it.
+    pub load: ByteSize,
+    /// What it holds while it renders.
+    pub peak: ByteSize,
+    /// Steps of a render.
+    pub steps: u32,
+    /// How long each takes.
+    pub step: Duration,
+    /// The file that it saves every time.
+    pub clip: PathBuf,
+    /// Model files by folder.
+    pub models: BTreeMap<String, Vec<String>>,
+}
+
+/// How a server stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The id of the prompt that runs, if one does.
+    pub running: Option<String>,
+    /// The ids of the prompts that it has taken, in order.
+    pub taken: Vec<String>,
+    /// The ids of those that it has computed and saved, in order; twice, if it has done so twice.
+    pub rendered: Vec<String>,
+    /// How often it was asked to interrupt or cancel something.
+    pub interrupts: u32,
+}
+
+/// A server that was started. It ends when this is dropped, or when the process that holds this is gone, however it went.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    pipes: Mutex<Pipes>,
+    card: simulated_gpu::Card,
+    url: String,
+}
+
+#[derive(Debug)]
+struct Pipes {
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts a server, and returns when it listens. `program` is to hand its last argument, which is added here, to
+    /// [`serve`].
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(program: &mut Command, settings: &Settings) -> io::Result<Self> {
+        let mut child = program
+            .arg(serde_json::to_string(settings)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (questions, answers) = pipes.ok_or_else(|| io::Error::other("there are no pipes"))?;
+        let mut answers = BufReader::new(answers);
+        let mut url = String::new();
+        answers.read_line(&mut url)?;
+        let url = url.trim().to_owned();
+        if url.is_empty() {
+            let _ = child.kill();
+            let status = child.wait()?;
+            let why = format!("the server did not say where it listens: {status}");
+            return Err(io::Error::other(why));
+        }
+        let pipes = Mutex::new(Pipes { questions, answers });
+        Ok(Self {
+            child,
+            pipes,
+            card: settings.card.clone(),
+            url,
+        })
+    }
+
+    /// Where it is, for whoever is on its host.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How it stands now. Blocks until it has said so, which is soon.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn standing(&self) -> io::Result<Standing> {
+        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        pipes.questions.write_all(b"\n")?;
+        let mut answer = String::new();
+        match pipes.answers.read_line(&mut answer)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(serde_json::from_str(&answer)?),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What a driver does for real. The card may have gone with its folder.
+        let _ = self.card.leave(self.child.id());
+    }
+}
+
+/// Is a server with these settings (as JSON), for as long as standard input is open: that ends with whoever has started it.
+/// Says on standard output where it listens, and then, for each line that it reads, how it stands.
+///
+/// # Errors
+/// If the settings are none, or the clip or the card cannot be used.
+pub fn serve(settings: &str) -> io::Result<()> {
+    let settings: Settings = serde_json::from_str(settings)?;
+    let clip = std::fs::read(&settings.clip)?;
+    let double = Double::start(Flavour::New);
+    double.behave(|it| {
+        it.content = Content::Bytes(clip.into());
+        it.steps = settings.steps;
+        it.step = settings.step;
+        it.models = settings.models.clone();
+    });
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let holding = scope.spawn(|| hold(&double, &settings, &ended));
+        let told = tell(&double);
+        ended.store(true, Ordering::Relaxed);
+        let held = holding.join();
+        told.and(held.unwrap_or_else(|_| Err(io::Error::other("it held nothing"))))
+    })
+}
+
+fn tell(double: &Double) -> io::Result<()> {
+    let mut answers = io::stdout().lock();
+    writeln!(answers, "{}", double.url())?;
+    for question in io::stdin().lock().lines() {
+        question?;
+        let rendered = double.rendered().into_iter();
+        let standing = Standing {
+            running: double.running(),
+            taken: double.taken(),
+            rendered: rendered.map(|it| it.prompt).collect(),
+            interrupts: double.interrupts(),
+        };
+        writeln!(answers, "{}", serde_json::to_string(&standing)?)?;
+    }
+    Ok(())
+}
+
+/// Holds what the server needs of its card until it has ended.
+fn hold(double: &Double, settings: &Settings, ended: &AtomicBool) -> io::Result<()> {
+    let pid = std::process::id();
+    let (mut held, mut is_loaded, mut freed) = (None, false, 0);
+    while !ended.load(Ordering::Relaxed) {
+        let frees = double.frees();
+        if frees != freed {
+            (freed, is_loaded) = (frees, false);
+        }
+        let wanted = match double.running() {
+            Some(_) => {
+                is_loaded = true;
+                settings.peak
+            }
+            None if is_loaded => settings.load,
+            None => ByteSize::ZERO,
+        };
+        if held != Some(wanted) {
+            if wanted == ByteSize::ZERO {
+                settings.card.leave(pid)?;
+            } else if let Err(refusal) = settings.card.hold(pid, wanted)? {
+                // Told on the card, where a test looks.
+                return Err(io::Error::other(format!("out of memory: {refusal:?}")));
+            }
+            double.behave(|it| {
+                it.card = Some(Card {
+                    total: settings.memory.as_bytes(),
+                    held: wanted.as_bytes(),
+                });
+            });
+            held = Some(wanted);
+        }
+        std::thread::sleep(LOOK);
+    }
+    settings.card.leave(pid)
+}

@@ -1,10 +1,14 @@
 //! From a file at the server to an artifact: downloaded piece by piece, looked at, stored.
 
 use std::path::Path;
+use std::time::Duration;
 
 use shared::artifact::{Artifact, MediaType};
-use shared::failure::{Failure, FailureKind};
+use shared::artifacts::ArtifactError;
+use shared::failure::{Failure, FailureKind, chain};
+use shared::fields;
 use shared::job::Product;
+use tokio::time::sleep;
 use worker_runtime::backend::AttemptContext;
 
 use super::client::{Client, ComfyError, OutputFile};
@@ -14,6 +18,9 @@ use super::template::Expects;
 use crate::conform;
 use crate::content_check::{self, CheckError};
 use crate::ffmpeg::FfmpegPrograms;
+
+/// Pause before a result that its store did not take is offered again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Why a file is not ours.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ pub(super) async fn collect(
                     image: store(context, &local, MediaType::Png).await?,
                 }),
                 Ok(Err(error)) => {
-                    let said = shared::failure::chain(&error);
+                    let said = chain(&error);
                     let why = format!("the check turned the keyframe down: {said}");
                     Err(rejected(context, &local, MediaType::Png, why).await)
                 }
@@ -93,20 +100,64 @@ async fn download(client: &Client, file: &OutputFile, to: &Path) -> Result<(), U
         ComfyError::File { .. } => Failure::from_error(FailureKind::Transient, &error).into(),
         // Half a file, too, is a server that went away.
         error if error.is_absence() || matches!(error, ComfyError::Unreadable { .. }) => {
-            Uncollected::Away(shared::failure::chain(&error))
+            Uncollected::Away(chain(&error))
         }
         error => Failure::from_error(FailureKind::Permanent, &error).into(),
     })
 }
 
+/// Stores a result. It is paid for, and no fault of its own keeps it out: it is offered again until it is taken, or not wanted any
+/// more, or the attempt's time is over. To fail here would have it rendered a second time.
 async fn store(
     context: &AttemptContext,
     path: &Path,
     media_type: MediaType,
 ) -> Result<Artifact, Failure> {
+    loop {
+        let error = match offer(context, path, media_type).await {
+            Ok(artifact) => return Ok(artifact),
+            Err(error) => error,
+        };
+        if !is_of_the_store(&error) || context.cancelled.is_cancelled() {
+            return Err(Failure::from_error(FailureKind::Transient, &error));
+        }
+        tracing::warn!(
+            { fields::ERROR } = chain(&error),
+            "a result waits for the artifact store"
+        );
+        context
+            .progress
+            .tell("waiting for the artifact store", 0, 0);
+        tokio::select! {
+            () = sleep(AGAIN) => {}
+            () = context.cancelled.cancelled() => {}
+        }
+    }
+}
+
+/// Whether the store is to blame, and not the file.
+fn is_of_the_store(error: &ArtifactError) -> bool {
+    match error {
+        ArtifactError::Away { .. }
+        | ArtifactError::Full(_)
+        | ArtifactError::Refused { .. }
+        | ArtifactError::Untrusted { .. }
+        | ArtifactError::Store(_) => true,
+        ArtifactError::Url { .. }
+        | ArtifactError::Folder { .. }
+        | ArtifactError::Missing(_)
+        | ArtifactError::Damaged(_)
+        | ArtifactError::File { .. } => false,
+    }
+}
+
+async fn offer(
+    context: &AttemptContext,
+    path: &Path,
+    media_type: MediaType,
+) -> Result<Artifact, ArtifactError> {
     context.progress.enter("store");
-    let stored = context.artifacts.put_file(path, media_type).await;
-    stored.map_err(|error| Failure::from_error(FailureKind::Transient, &error))
+    context.artifacts.put_file(path, media_type).await
 }
 
 /// A file that was turned down, kept as evidence for as long as the store keeps what nobody wants.
@@ -116,7 +167,7 @@ async fn rejected(
     media_type: MediaType,
     why: String,
 ) -> Uncollected {
-    let message = match store(context, path, media_type).await {
+    let message = match offer(context, path, media_type).await {
         Ok(evidence) => format!("{why}; the file is kept as artifact {}", evidence.sha256),
         Err(_) => why,
     };

@@ -7,6 +7,7 @@ mod kills;
 mod ladder;
 mod previews;
 mod real;
+mod store;
 mod suite;
 mod support;
 mod takes;

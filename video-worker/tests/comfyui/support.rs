@@ -276,6 +276,20 @@ impl Stage {
         self.backend.run(attempt, &context).await
     }
 
+    /// From now on the store takes nothing: what is in its folder's place is none.
+    pub(crate) fn break_store(&self) {
+        let at = |name: &str| self.folder.path().join(name);
+        std::fs::rename(at("artifacts"), at("aside")).unwrap();
+        std::fs::write(at("artifacts"), "").unwrap();
+    }
+
+    /// It takes what comes again.
+    pub(crate) fn mend_store(&self) {
+        let at = |name: &str| self.folder.path().join(name);
+        std::fs::remove_file(at("artifacts")).unwrap();
+        std::fs::rename(at("aside"), at("artifacts")).unwrap();
+    }
+
     /// Everything that lies in its folder outside the artifact store.
     pub(crate) fn strays(&self) -> Vec<String> {
         let mut found = Vec::new();

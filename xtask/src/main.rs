@@ -109,6 +109,7 @@ fn test(arguments: &[OsString]) -> Outcome {
         platform::SQLITE,
         platform::PIKA,
         platform::PROMETHEUS,
+        platform::IPROUTE2,
     ])?;
     let (llama, moto) = (pypi::LLAMA.python()?, pypi::MOTO.python()?);
     // The stories start the programs, which `cargo test` alone would not build.

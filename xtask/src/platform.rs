@@ -51,6 +51,13 @@ pub(crate) const PIKA: Program = Program {
     is_there: || runs(python(), &["-c", "import pika"]),
 };
 
+/// Lays cables between network namespaces, which stand for hosts in a test. Elsewhere than on Linux there are none.
+pub(crate) const IPROUTE2: Program = Program {
+    package: "iproute2",
+    elsewhere: "iproute2, on the PATH",
+    is_there: || !cfg!(target_os = "linux") || runs("ip", &["-V"]),
+};
+
 /// Makes a small Debian out of its packages.
 pub(crate) const DEBOOTSTRAP: Program = Program {
     package: "debootstrap",

@@ -94,6 +94,7 @@ async fn two_hosts_are_cut_off(folder: &Path) -> Result<()> {
     studio.all_films_are_made().await?;
     say("all films are made", begun);
     studio.is_listed_as(LOST, &["silent"]).await?;
+    studio.is_let_go(LOST).await?;
     let stranded: Vec<_> = stranded.iter().map(|job| job.id).collect();
     let renders = studio.renders()?;
     let (mut clips, mut writers) = (0, BTreeSet::new());

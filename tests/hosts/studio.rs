@@ -65,7 +65,7 @@ pub(crate) struct Studio {
     users: Users,
     folder: PathBuf,
     _writers: Vec<(Program, Host)>,
-    _coordinator: (Program, Host),
+    coordinator: (Program, Host),
     _broker: (RabbitMq, Host),
 }
 
@@ -144,7 +144,7 @@ impl Studio {
             users,
             folder: folder.to_owned(),
             _writers: writers,
-            _coordinator: coordinator,
+            coordinator,
             _broker: broker,
         };
         studio.everybody_takes_work().await?;
@@ -325,6 +325,23 @@ impl Studio {
             let job: JobView = self.api.get(&format!("/v1/jobs/{job}")).await?;
             ensure!(job.status == JobStatus::Completed, "{job:?}");
             Ok(job)
+        })
+        .await
+    }
+
+    /// Waits until the coordinator has no connection to a camera any more.
+    pub(crate) async fn is_let_go(&self, camera: usize) -> Result<()> {
+        let address = self.cameras[camera].host.place.address();
+        // As the kernel writes the other end, in its table of the coordinator's host.
+        let number = u32::from_ne_bytes(address.octets());
+        let other_end = format!(" {number:08X}:");
+        let id = self.coordinator.0.id().context("it runs")?;
+        until("connections to be given up", PATIENCE, async || {
+            let table = fs::read_to_string(format!("/proc/{id}/net/tcp"))?;
+            let open = table.lines().filter(|line| line.contains(&other_end));
+            let open = open.count();
+            ensure!(open == 0, "{open} are open");
+            Ok(())
         })
         .await
     }

@@ -5,6 +5,7 @@
 //! `docs/api.md` is the guide, `docs/openapi.json` is made from the handlers' attributes (`openapi`).
 
 mod artifacts;
+mod connection;
 mod error;
 mod events;
 mod fields;
@@ -139,16 +140,14 @@ pub(crate) async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    if let Some(certificate) = certificate {
-        return serve_on(TlsListener::new(listener, certificate), router, shutdown).await;
-    }
-    // Events are small and someone waits for each: they must not wait for more to go with them.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "cannot send small packets at once");
+    let listener = listener.tap_io(|connection| connection::set_up(connection));
+    match certificate {
+        Some(certificate) => {
+            let listener = TlsListener::new(listener, certificate);
+            serve_on(listener, router, shutdown).await
         }
-    });
-    serve_on(listener, router, shutdown).await
+        None => serve_on(listener, router, shutdown).await,
+    }
 }
 
 async fn serve_on(

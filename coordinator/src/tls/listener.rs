@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::serve::Listener;
 use shared::api::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -30,15 +30,15 @@ type Greeted = (TlsStream<TcpStream>, SocketAddr);
 
 /// Listens, and gives connections on which TLS is spoken.
 #[derive(Debug)]
-pub(crate) struct TlsListener {
-    tcp: TcpListener,
+pub(crate) struct TlsListener<L> {
+    tcp: L,
     renewal: Arc<Renewal>,
     handshakes: JoinSet<Option<Greeted>>,
 }
 
-impl TlsListener {
+impl<L> TlsListener<L> {
     /// Speaks TLS on what that listener takes.
-    pub(crate) fn new(tcp: TcpListener, renewal: Renewal) -> Self {
+    pub(crate) fn new(tcp: L, renewal: Renewal) -> Self {
         Self {
             tcp,
             renewal: Arc::new(renewal),
@@ -47,14 +47,14 @@ impl TlsListener {
     }
 }
 
-impl Listener for TlsListener {
+impl<L: Listener<Io = TcpStream, Addr = SocketAddr>> Listener for TlsListener<L> {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> Greeted {
         loop {
             tokio::select! {
-                (connection, peer) = Listener::accept(&mut self.tcp) => {
+                (connection, peer) = self.tcp.accept() => {
                     let renewal = Arc::clone(&self.renewal);
                     self.handshakes.spawn(greet(renewal, connection, peer));
                 }
@@ -83,8 +83,6 @@ async fn greet(
             tell_of_https(&mut connection).await?;
             return Err(io::Error::other("it speaks plain HTTP"));
         }
-        // Events are small and someone waits for each: they must not wait for more to go with them.
-        connection.set_nodelay(true)?;
         TlsAcceptor::from(renewal.current().await)
             .accept(connection)
             .await

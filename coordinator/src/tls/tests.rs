@@ -163,7 +163,7 @@ async fn a_renewed_certificate_counts_once_both_files_are_there() {
 }
 
 /// A listener with the first certificate, and where it is.
-async fn listen() -> (TlsListener, SocketAddr) {
+async fn listen() -> (TlsListener<TcpListener>, SocketAddr) {
     let given = Given::new(FIRST);
     let renewal = Renewal::begin(given.files.clone()).await.unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -78,7 +78,7 @@ pub(crate) async fn ask(worker: &Arc<Worker>, delivery: Delivery) -> Result<Aske
     if let Some((living, step)) = worker.runs.at_work_on(attempt.job, attempt.take) {
         // The coordinator gave that run up for its silence. It speaks before the new one asks, so that it keeps its place and
         // the new one is denied.
-        progress::say(worker, living, step).await;
+        progress::say(worker, living, step, None).await;
     }
     let taken = Taken {
         run: run.of,

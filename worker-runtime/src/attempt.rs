@@ -184,8 +184,20 @@ async fn work(worker: &Arc<Worker>, granted: &Granted, room: Option<&Room>) -> (
         return (End::Released(ReleaseReason::DidNotFit), Left::Untouched);
     }
     let threads = room.and_then(Room::threads);
-    let threads = threads.filter(|most| *most < offer.profile.needs.threads);
-    in_scratch_folder(worker, granted, offer.backend, threads).await
+    let terms = Terms {
+        threads: threads.filter(|most| *most < offer.profile.needs.threads),
+        expected: room.and_then(Room::expected),
+    };
+    in_scratch_folder(worker, granted, offer.backend, terms).await
+}
+
+/// On what terms a job was let in.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// Processor threads that it is to keep to.
+    threads: Option<u32>,
+    /// How long it is expected to take.
+    expected: Option<Duration>,
 }
 
 /// The result of an earlier run of the same job and take here, if it is still there.
@@ -209,13 +221,13 @@ async fn in_scratch_folder(
     worker: &Arc<Worker>,
     granted: &Granted,
     backend: usize,
-    threads: Option<u32>,
+    terms: Terms,
 ) -> (End, Left) {
     let scratch = worker.scratch_root().join(granted.run.of.run.to_string());
     if let Err(error) = tokio::fs::create_dir_all(&scratch).await {
         return (End::Failed(no_scratch(&scratch, &error)), Left::Untouched);
     }
-    let ended = run_backend(worker, granted, backend, scratch.clone(), threads).await;
+    let ended = run_backend(worker, granted, backend, scratch.clone(), terms).await;
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
         tracing::warn!({ fields::ERROR } = %error, folder = %scratch.display(), "a scratch folder stays behind until the next start");
     }
@@ -237,7 +249,7 @@ async fn run_backend(
     granted: &Granted,
     place: usize,
     scratch: PathBuf,
-    threads: Option<u32>,
+    Terms { threads, expected }: Terms,
 ) -> (End, Left) {
     let run = granted.run;
     let context = AttemptContext {
@@ -263,7 +275,7 @@ async fn run_backend(
     let _told = {
         let (worker, steps, lease) = (Arc::clone(worker), granted.steps.clone(), granted.lease);
         AbortOnDropHandle::new(tokio::spawn(async move {
-            progress::tell(&worker, run, steps, lease).await;
+            progress::tell(&worker, run, steps, lease, expected).await;
         }))
     };
     let mut task = {

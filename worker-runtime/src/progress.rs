@@ -17,13 +17,16 @@ const GAP: Duration = Duration::from_millis(500);
 /// However short a lease is, no run speaks more often than this to keep it.
 const SHORTEST_BEAT: Duration = Duration::from_millis(50);
 
-/// Tells of each change, and at least four times in a lease, until it is dropped.
+/// Tells of each change, and at least four times in a lease, until it is dropped. `expected`: how long the run takes in all, where
+/// that is known. So long, at least, it is not given to others when it falls silent.
 pub(crate) async fn tell(
     worker: &Worker,
     run: Run,
     mut steps: watch::Receiver<Step>,
     lease: Duration,
+    expected: Option<Duration>,
 ) {
+    let began = Instant::now();
     let beat = (lease / 4).max(SHORTEST_BEAT);
     let mut pictures = Pictures::default();
     loop {
@@ -37,19 +40,20 @@ pub(crate) async fn tell(
         let preview = pictures.next(step.preview.as_ref(), Instant::now());
         // Words without it may pile up in the queue of a coordinator that is away for a night; pictures may not.
         step.preview = preview.filter(|_| worker.hears_the_coordinator());
-        say(worker, run, step).await;
+        let still = expected.and_then(|all| all.checked_sub(began.elapsed()));
+        say(worker, run, step, still).await;
     }
 }
 
-/// Says once how far a run is, and how it looks.
-pub(crate) async fn say(worker: &Worker, run: Run, step: Step) {
+/// Says once how far a run is, how it looks, and how long it is expected to take still.
+pub(crate) async fn say(worker: &Worker, run: Run, step: Step, still: Option<Duration>) {
     let progress = AttemptProgress {
         run: run.of,
         worker: worker.me.clone(),
         phase: step.phase,
         step: step.step,
         steps: step.steps,
-        expected_ms: None,
+        expected_ms: still.and_then(|still| u64::try_from(still.as_millis()).ok()),
         preview: step.preview.map(Box::new),
     };
     worker

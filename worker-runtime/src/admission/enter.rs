@@ -145,11 +145,12 @@ async fn onto_card(
         return Entered::Full("there is no card".to_owned());
     };
     let extent = Extent::of(&attempt.payload);
-    let need = {
+    let learned = {
         let (card, profile) = (Arc::clone(&card), offer.profile.clone());
-        tokio::task::spawn_blocking(move || card.need(&profile, extent)).await
+        let learned = move || (card.need(&profile, extent), card.usual(&profile.name));
+        tokio::task::spawn_blocking(learned).await
     };
-    let need = need.unwrap_or(Need::Unknown);
+    let (need, usual) = learned.unwrap_or((Need::Unknown, None));
     lock(&worker.admission.needs).insert(place, need);
     let memory = match need {
         Need::Device { memory, .. } => memory,
@@ -163,6 +164,7 @@ async fn onto_card(
         Decided::Reserved(reservation) => {
             let about = About {
                 key: card.key(&offer.profile, extent),
+                usual,
                 ..about(worker, &card, offer, backend).await
             };
             let room = Room::on_card(&card, often, reservation, memory.load, about);
@@ -223,6 +225,7 @@ async fn about(worker: &Worker, card: &Arc<Card>, offer: &Offer, backend: Backen
     let last = worker.admission.last();
     About {
         key: None,
+        usual: None,
         start,
         // The one that is lying there may be too old, and a job of which that is unknown teaches nothing.
         free: card.sight.free_now().await,

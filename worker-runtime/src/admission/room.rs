@@ -47,6 +47,8 @@ pub(super) struct About {
     /// What was free, and what others held, where that is known.
     pub(super) free: Option<ByteSize>,
     pub(super) foreign: Option<ByteSize>,
+    /// How long such work takes, where that was measured.
+    pub(super) usual: Option<Usual>,
 }
 
 /// What is seen of a job.
@@ -147,6 +149,14 @@ impl Room {
     /// Processor threads that the job is to keep to, if it may not take as many as it likes.
     pub(crate) fn threads(&self) -> Option<u32> {
         self.reservation.threads()
+    }
+
+    /// How long the job is expected to take, where that was measured.
+    pub(crate) fn expected(&self) -> Option<Duration> {
+        let about = &self.on_card.as_ref()?.about;
+        let Usual { run, load } = about.usual?;
+        let load = load.filter(|_| about.start != Start::Warm);
+        Some(run + load.unwrap_or_default())
     }
 
     /// To be told of what is seen of the job, as long as it goes on.

@@ -366,6 +366,33 @@ async fn what_a_job_was_seen_to_take_is_what_the_next_one_is_promised_even_after
 }
 
 #[tokio::test]
+async fn a_run_says_how_long_it_is_expected_to_take_still_once_such_runs_are_known() {
+    let mut host = Host::with([Device::idle(CARD, 24)]).await;
+    let (backend, mut script) = scripted_for(vec![mistral()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    host.open().await;
+    let begun = Instant::now();
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        host.stage.dispatch(&on(&mistral())).await;
+        let started = host.started().await;
+        host.grant(&started).await;
+        let call = script.call().await;
+        call.context.progress.tell("writing", 1, 2);
+        told.push((host.next_progress().await.expected_ms, begun.elapsed()));
+        // So long does such a run take.
+        sleep(Duration::from_secs(4)).await;
+        call.finish(Ok(story()));
+        host.succeeded().await;
+    }
+    let [(None, _), (Some(still), most)] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert!((1..most.as_millis()).contains(&still.into()), "{told:?}");
+    worker.drained().await;
+}
+
+#[tokio::test]
 async fn what_lost_a_race_is_handed_back_once_and_its_queue_rests() {
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
     let (backend, mut script) = scripted_for(vec![wan()]);

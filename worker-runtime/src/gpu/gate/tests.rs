@@ -114,7 +114,7 @@ impl Sight for View {
     }
 
     fn now(&self) -> BootTime {
-        BootTime::after(Duration::from_secs(1_000) + self.card.0.lock().unwrap().now)
+        BootTime::start().plus(Duration::from_secs(1_000) + self.card.0.lock().unwrap().now)
     }
 }
 

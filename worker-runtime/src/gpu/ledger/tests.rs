@@ -13,7 +13,7 @@ use super::*;
 use crate::gpu::reading::DeviceUuid;
 
 fn at(seconds: u64) -> BootTime {
-    BootTime::after(Duration::from_secs(1_000 + seconds))
+    BootTime::start().plus(Duration::from_secs(1_000 + seconds))
 }
 
 fn gpu() -> DeviceUuid {

@@ -63,9 +63,9 @@ impl Viewer {
     /// Waits until that picture of a render is shown; which one it is by the film's own word, and its tag.
     async fn sees(&self, film: FilmId, picture: &Bytes) -> (JobView, u64, String) {
         until("a picture of the render", PATIENCE, async || {
+            let number_in = |job: &JobView| job.progress.as_ref().and_then(|it| it.preview);
             let job = self.clip(film).await?;
-            let number = job.progress.as_ref().and_then(|it| it.preview);
-            let number = number.with_context(|| format!("{:?}", job.progress))?;
+            let number = number_in(&job).with_context(|| format!("{:?}", job.progress))?;
             let answer = self.preview(job.id).send().await?;
             ensure!(answer.status().is_success(), "{}", answer.text().await?);
             let header = |name| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
@@ -73,6 +73,9 @@ impl Viewer {
             assert_eq!(header(CACHE_CONTROL).as_deref(), Some("no-store"));
             let tag = header(ETAG).context("a tag")?;
             ensure!(answer.bytes().await? == *picture, "it is another one");
+            // Another may have come between the two answers.
+            let now = number_in(&self.clip(film).await?);
+            ensure!(now == Some(number), "{now:?} after {number}");
             Ok((job, number, tag))
         })
         .await

@@ -14,9 +14,11 @@ use tokio::time::sleep;
 
 mod project;
 mod secrets;
+mod tls;
 
 use self::project::Project;
 use self::secrets::Secrets;
+use self::tls::Tls;
 
 /// What one film may take, on a busy machine, with its broker killed on the way.
 const FILM_LIMIT: Duration = Duration::from_secs(150);
@@ -31,9 +33,11 @@ const BROKER: &str = "rabbitmq";
 const COORDINATOR: &str = "coordinator";
 const WRITER: &str = "llm-worker-builtins";
 const PAINTER: &str = "video-worker-builtins";
+/// Lists who is connected there, and whether by TLS.
+const CONNECTIONS: &str = "rabbitmqctl --quiet --no-table-headers list_connections user ssl";
 const SERVICES: [&str; 4] = [BROKER, COORDINATOR, WRITER, PAINTER];
 
-/// Brings the profile `builtins` up, makes films, kills each service meanwhile, and takes everything down.
+/// Brings the profile `builtins` up, makes films, kills each service meanwhile, and takes everything down; then once more with TLS.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask compose-test")]
 struct Arguments {
@@ -51,14 +55,29 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let secrets = Secrets::make(&arguments.image)?;
-    let project = Project::new(
-        &arguments.compose,
-        &arguments.image,
-        &arguments.rabbitmq,
-        &secrets,
-    )?;
-    let told = tell(&project, &secrets).await;
+    let image = &arguments.image;
+    let secrets = Secrets::make(image, None)?;
+    let project = arguments.project(&secrets, None)?;
+    in_the_end_nothing_is_left(&project, tell(&project, &secrets)).await?;
+
+    let secrets = Secrets::make(image, Some("amqps://rabbitmq:5671"))?;
+    let tls = Tls::make()?;
+    let project = arguments.project(&secrets, Some(&tls))?;
+    in_the_end_nothing_is_left(&project, with_tls(&project, &secrets, &tls)).await
+}
+
+impl Arguments {
+    fn project(&self, secrets: &Secrets, tls: Option<&Tls>) -> Result<Project> {
+        Project::new(&self.compose, &self.image, &self.rabbitmq, secrets, tls)
+    }
+}
+
+/// Takes everything down after what was told, and shows what its programs said if that has failed.
+async fn in_the_end_nothing_is_left(
+    project: &Project,
+    told: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let told = told.await;
     if told.is_err() {
         println!("{}", project.logs().unwrap_or_default());
     }
@@ -98,6 +117,27 @@ async fn tell(project: &Project, secrets: &Secrets) -> Result<()> {
 
     let logs = project.logs()?;
     let shown = secrets.shown_in(&logs)?;
+    ensure!(shown.is_empty(), "the logs show {shown:?}");
+    Ok(())
+}
+
+/// The same installation, whose programs speak to each other over TLS alone.
+async fn with_tls(project: &Project, secrets: &Secrets, tls: &Tls) -> Result<()> {
+    let begun = Instant::now();
+    project.up(&[])?;
+    let base = format!("https://localhost:{}", project.http_port());
+    let api = Api::trusting(&tls.authority()?, base, secrets.token("token-operate")?)?;
+    api.ready().await?;
+    let film = api.submit(&small(1)).await?;
+    api.completed(film, FILM_LIMIT).await?;
+    say("up, ready and a film, over HTTPS and AMQPS", begun);
+    let connections = project.exec(BROKER, CONNECTIONS)?;
+    let (own, plain): (Vec<_>, Vec<_>) = connections.lines().partition(|it| it.ends_with("true"));
+    ensure!(
+        own.len() >= 3 && plain.is_empty(),
+        "not all speak TLS: {connections}"
+    );
+    let shown = secrets.shown_in(&project.logs()?)?;
     ensure!(shown.is_empty(), "the logs show {shown:?}");
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 
 use crate::secrets::Secrets;
+use crate::tls::Tls;
 
 const PROFILE: &str = "builtins";
 
@@ -26,14 +27,24 @@ impl Project {
         image: &str,
         rabbitmq: &str,
         secrets: &Secrets,
+        tls: Option<&Tls>,
     ) -> Result<Self> {
-        let [http_port, amqp_port, management_port] = free_ports()?;
+        let [http_port, amqp_port, management_port, amqps_port] = free_ports()?;
         let secrets = secrets.path().to_string_lossy().into_owned();
+        let with_tls = tls.map(|tls| {
+            let files = "docker-compose.yml:deploy/compose.tls.yml".to_owned();
+            let folder = tls.path().to_string_lossy().into_owned();
+            [
+                ("COMPOSE_FILE", files),
+                ("CALLSHEET_TLS", folder),
+                ("CALLSHEET_AMQPS_PORT", amqps_port.to_string()),
+            ]
+        });
         Ok(Self {
             compose: compose.split(' ').map(ToOwned::to_owned).collect(),
             name: format!("callsheet-test-{}", std::process::id()),
             image: image.to_owned(),
-            environment: vec![
+            environment: Vec::from([
                 ("COMPOSE_PROFILES", PROFILE.to_owned()),
                 ("CALLSHEET_IMAGE", image.to_owned()),
                 ("RABBITMQ_IMAGE", rabbitmq.to_owned()),
@@ -42,7 +53,10 @@ impl Project {
                 ("CALLSHEET_HTTP_PORT", http_port.to_string()),
                 ("CALLSHEET_AMQP_PORT", amqp_port.to_string()),
                 ("CALLSHEET_MANAGEMENT_PORT", management_port.to_string()),
-            ],
+            ])
+            .into_iter()
+            .chain(with_tls.into_iter().flatten())
+            .collect(),
             http_port,
             amqp_port,
         })

@@ -22,7 +22,8 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    pub(crate) fn make(image: &str) -> Result<Self> {
+    /// By that image, for a broker that programs find there, or where the compose file has it.
+    pub(crate) fn make(image: &str, broker: Option<&str>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("callsheet-secrets-")
             .tempdir()?;
@@ -31,6 +32,12 @@ impl Secrets {
             .args(["run", "--rm", "--user", &user, "--volume"])
             .arg(format!("{}:/secrets", folder.path().display()))
             .args([image, "callsheet", "secrets", "/secrets"])
+            .args(
+                broker
+                    .map(|broker| ["--broker", broker])
+                    .into_iter()
+                    .flatten(),
+            )
             .output()
             .context("running docker")?;
         let complaint = String::from_utf8_lossy(&output.stderr);

@@ -13,7 +13,7 @@ use shared::ids::FilmId;
 use shared::job::JobStatus;
 use tokio::time::{Instant, sleep};
 
-use crate::http::client;
+use crate::http::{builder, client};
 
 /// Longest wait for a coordinator and its broker to be there.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -43,6 +43,19 @@ impl Api {
             base: base.into(),
             token,
         }
+    }
+
+    /// The same over HTTPS, where an authority with this certificate (PEM) is to have signed that of the coordinator.
+    ///
+    /// # Errors
+    /// If it is no certificate.
+    pub fn trusting(authority: &[u8], base: impl Into<String>, token: String) -> Result<Self> {
+        let authority = reqwest::Certificate::from_pem(authority)?;
+        let http = builder().tls_certs_only([authority]).build()?;
+        Ok(Self {
+            http,
+            ..Self::new(base, token)
+        })
     }
 
     /// Where it is.

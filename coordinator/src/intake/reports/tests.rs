@@ -1,4 +1,6 @@
 //! A product in a store that fails.
+// A store is made to fail by a link, as Unix has them.
+#![cfg(unix)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The book of one device: all that its workers have written down, in one file.
 
 use std::path::Path;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,10 @@ const VERSION: u32 = 1;
 
 /// The file's name.
 pub(super) const BOOK: &str = "book.json";
+
+/// How long Windows may refuse to replace the file, and how long to wait before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What stands in the file. In no order: who reads it sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +76,7 @@ impl Book {
         let (file, new) = (folder.join(BOOK), folder.join("book.new"));
         let text = serde_json::to_vec(self).expect("it holds text and numbers only");
         fs::write(&new, text).map_err(at(&new))?;
-        fs::rename(&new, &file).map_err(at(&file))
+        replace(&file, &new).map_err(at(&file))
     }
 
     /// All that has an owner, or had one.
@@ -92,6 +97,24 @@ impl Book {
     pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<EntryId> {
         let gone = self.entries.extract_if(.., |entry| goes(entry));
         gone.map(|entry| entry.id).collect()
+    }
+}
+
+/// Puts the new file in place of the old one. On Windows whoever reads the old one, be it a virus scanner, can keep it from being
+/// replaced for as long.
+fn replace(old: &Path, new: &Path) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match fs::rename(new, old) {
+            Err(error)
+                if cfg!(windows)
+                    && error.kind() == io::ErrorKind::PermissionDenied
+                    && Instant::now() < until =>
+            {
+                thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
     }
 }
 

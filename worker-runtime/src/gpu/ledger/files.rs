@@ -100,8 +100,12 @@ impl Ledger {
     }
 
     /// Makes ready what others would have to wait for: locks of theirs that are new are opened, and what reads the book has been
-    /// called once. The book is read again when nobody else can write to it.
+    /// called once. The book is read again when nobody else can write to it. Not on Windows, where who writes it would have to wait
+    /// for who reads it here.
     fn look_ahead(&self) {
+        if cfg!(windows) {
+            return;
+        }
         if let Ok(book) = Book::open(&self.folder) {
             self.owners.know(&book);
         }

@@ -20,6 +20,7 @@ mod pictures;
 pub mod program;
 mod progress;
 mod readiness;
+mod replace;
 mod report;
 mod runs;
 mod runtime;

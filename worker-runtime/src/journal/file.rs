@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::index::{Index, Record};
+use crate::replace::replace;
 
 /// The file is written anew when this many bytes were appended, or twice as many as it then had, whichever is more.
 const APPENDED_BEFORE_REWRITE: u64 = 4 * 1024 * 1024;
@@ -34,11 +35,7 @@ impl JournalFile {
             fs::TryLockError::Error(error) => error,
         })?;
         let path = folder.join("runs.jsonl");
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)?;
+        let file = open(&path)?;
         let (index, unreadable) = read(&file)?;
         let mut journal = Self {
             path,
@@ -61,7 +58,10 @@ impl JournalFile {
         match written {
             Ok(()) => self.length += lines.len() as u64,
             // Half a line would spoil the next one.
-            Err(_) => self.file.set_len(self.length)?,
+            Err(_) => {
+                self.file.set_len(self.length)?;
+                self.file.seek(SeekFrom::Start(self.length))?;
+            }
         }
         written
     }
@@ -77,11 +77,7 @@ impl JournalFile {
         let new_path = self.path.with_extension("new");
         // Open for what comes after it, too: once it has its name there is nothing left that can go wrong and leave us with
         // the old file, which has none.
-        let new = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&new_path)?;
+        let new = open(&new_path)?;
         new.set_len(0)?;
         let mut writer = BufWriter::new(new);
         for record in records {
@@ -92,12 +88,28 @@ impl JournalFile {
             .map_err(io::IntoInnerError::into_error)?;
         new.sync_all()?;
         let length = new.seek(SeekFrom::End(0))?;
-        fs::rename(&new_path, &self.path)?;
+        // Not every file system of Windows replaces a file that is open, so the old one is closed.
         self.file = new;
+        if let Err(error) = replace(&self.path, &new_path) {
+            self.file = open(&self.path)?;
+            self.file.seek(SeekFrom::Start(self.length))?;
+            return Err(error);
+        }
         self.length = length;
         self.length_when_new = length;
         sync_folder(&self.path)
     }
+}
+
+/// Opens a file to read it and to write at its end. Not for appending: what is open for that alone cannot be cut short on Windows,
+/// and nobody else writes here.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 /// A record as one line.

@@ -123,6 +123,7 @@ async fn half_a_line_at_the_end_spoils_nothing() {
     let path = folder.path().join("runs.jsonl");
     let mut file = OpenOptions::new().append(true).open(path).unwrap();
     file.write_all(b"{\"event\":\"taken\",\"ru").unwrap();
+    drop(file);
     with_journal(folder.path(), async |journal| {
         journal.taken(second.clone()).await.unwrap();
     })

@@ -12,6 +12,7 @@ use shared::fields;
 use shared::time::Timestamp;
 
 use super::book::{Book, VERSION};
+use crate::replace::replace;
 
 const NAME: &str = "footprints.json";
 
@@ -111,7 +112,7 @@ impl BookFile {
         file.write_all(&bytes)?;
         file.sync_all()?;
         drop(file);
-        fs::rename(&new, self.path())
+        replace(&self.path(), &new)
     }
 
     fn locked<T>(

@@ -1,8 +1,7 @@
 //! The book of one device: all that its workers have written down, in one file.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +10,13 @@ use super::disk::{LedgerError, at};
 use super::entry::{Asked, Entry, EntryId};
 use super::page::BackendNote;
 use super::ticket::Ticket;
+use crate::replace::replace;
 
 /// The version of the file. One of another version is not read.
 const VERSION: u32 = 1;
 
 /// The file's name.
 pub(super) const BOOK: &str = "book.json";
-
-/// How long Windows may refuse to replace the file, and how long to wait before it is asked again.
-const PATIENCE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// What stands in the file. In no order: who reads it sorts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,24 +93,6 @@ impl Book {
     pub(super) fn remove(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<EntryId> {
         let gone = self.entries.extract_if(.., |entry| goes(entry));
         gone.map(|entry| entry.id).collect()
-    }
-}
-
-/// Puts the new file in place of the old one. On Windows whoever reads the old one, be it a virus scanner, can keep it from being
-/// replaced for as long.
-fn replace(old: &Path, new: &Path) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match fs::rename(new, old) {
-            Err(error)
-                if cfg!(windows)
-                    && error.kind() == io::ErrorKind::PermissionDenied
-                    && Instant::now() < until =>
-            {
-                thread::sleep(PAUSE);
-            }
-            done => return done,
-        }
     }
 }
 

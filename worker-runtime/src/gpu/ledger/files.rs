@@ -295,26 +295,23 @@ impl Locked<'_> {
             });
         };
         let outcome = after(entry, owners.orphaned(entry), event, now, settling);
-        if outcome.next == Next::Same {
-            return Ok(outcome);
-        }
-        let book = self.changed()?;
-        if lowers(event, &outcome.next) {
-            book.lowered = Some(match event {
-                Event::Looked { at, .. } => *at,
-                _ => now,
-            });
-        }
         let gone = match &outcome.next {
-            Next::Same => Vec::new(),
-            Next::Gone => book.remove(|entry| entry.id == *id),
+            Next::Same => return Ok(outcome),
+            Next::Gone => self.changed()?.remove(|entry| entry.id == *id),
             Next::Changed(new) => {
+                let book = self.changed()?;
                 book.put((**new).clone());
                 // The models in whose place it has come go.
                 book.remove(|old| replaces(new, old))
             }
         };
         self.gone.extend(gone);
+        if lowers(event, &outcome.next) {
+            self.changed()?.lowered = Some(match event {
+                Event::Looked { at, .. } => *at,
+                _ => now,
+            });
+        }
         Ok(outcome)
     }
 

@@ -620,6 +620,18 @@ fn a_worker_that_only_looks_on_keeps_no_lock_open_of_what_others_have_ended() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn locks_of_others_are_known_before_anybody_is_kept_waiting() {
+    let root = TempDir::new().unwrap();
+    let (one, other) = (worker(root.path(), 1), worker(root.path(), 2));
+    let held = other.decide(|locked| locked.book(work(1), State::Job, at(0)));
+    let held = held.unwrap();
+    let known = one.decide(|locked| Ok(locked.ledger.owners.open()));
+    assert_eq!(known.unwrap(), 1);
+    drop(held);
+}
+
 #[test]
 fn a_device_cannot_name_a_folder_outside() {
     let root = TempDir::new().unwrap();

@@ -16,11 +16,12 @@ use shared::byte_size::ByteSize;
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId};
 use shared::job::{JobKind, JobStatus};
-use support::api::{Api, until};
+use support::api::Api;
 use support::clip;
 use support::programs::{Program, path};
 use support::rabbitmq::RabbitMq;
 use support::users::Users;
+use support::wait::try_until;
 use video_worker::comfyui::tag::Tag;
 
 use crate::network::{Host, Network};
@@ -152,7 +153,7 @@ impl Studio {
     }
 
     async fn everybody_takes_work(&self) -> Result<()> {
-        until("all workers to take work", PATIENCE, async || {
+        try_until("all workers to take work", PATIENCE, async || {
             let list: WorkerList = self.api.get("/v1/workers").await?;
             let there = list.workers.iter().filter(|it| it.online).count();
             ensure!(there == WRITERS.len() + CAMERAS.len(), "{there} are there");
@@ -222,7 +223,7 @@ impl Studio {
 
     /// Pulls the cable of a camera while it renders. The job that it is cut off with.
     pub(crate) async fn cut_off_in_mid_render(&mut self, camera: usize) -> Result<JobView> {
-        let prompt = until("a render to be cut off", PATIENCE, async || {
+        let prompt = try_until("a render to be cut off", PATIENCE, async || {
             self.keep_busy().await?;
             let camera = &self.cameras[camera];
             let Some(running) = camera.standing()?.running else {
@@ -248,7 +249,7 @@ impl Studio {
 
     /// Waits until a camera's ComfyUI has rendered the clip of that job.
     pub(crate) async fn has_rendered(&self, camera: usize, job: &JobView) -> Result<()> {
-        until("the end of a render", PATIENCE, async || {
+        try_until("the end of a render", PATIENCE, async || {
             let rendered = self.cameras[camera].standing()?.rendered;
             ensure!(rendered.contains(&prompt_of(job)), "{rendered:?}");
             Ok(())
@@ -259,7 +260,7 @@ impl Studio {
     /// Waits until the list of workers says `state` of a camera, as a person sees it.
     pub(crate) async fn is_listed_as(&self, camera: usize, state: &[&str]) -> Result<()> {
         let name = self.cameras[camera].name;
-        until("the list to say how a camera is", PATIENCE, async || {
+        try_until("the list to say how a camera is", PATIENCE, async || {
             let list = self.call(&["workers"])?;
             let mut lines = list.lines().map(|line| line.split_whitespace());
             let mut line = lines.find(|line| line.clone().next() == Some(name));
@@ -298,7 +299,7 @@ impl Studio {
 
     /// What is said of a clip that waits: orders films until one does.
     pub(crate) async fn explained(&mut self) -> Result<JobExplanation> {
-        until("a clip that waits", PATIENCE, async || {
+        try_until("a clip that waits", PATIENCE, async || {
             let jobs = self.jobs().await?;
             let waits =
                 |job: &&JobView| job.kind == JobKind::Scene && job.status == JobStatus::Queued;
@@ -321,7 +322,7 @@ impl Studio {
 
     /// Waits until a job is done, and looks who did it.
     pub(crate) async fn done(&self, job: JobId) -> Result<JobView> {
-        until("a job to be done", PATIENCE, async || {
+        try_until("a job to be done", PATIENCE, async || {
             let job: JobView = self.api.get(&format!("/v1/jobs/{job}")).await?;
             ensure!(job.status == JobStatus::Completed, "{job:?}");
             Ok(job)
@@ -336,7 +337,7 @@ impl Studio {
         let number = u32::from_ne_bytes(address.octets());
         let other_end = format!(" {number:08X}:");
         let id = self.coordinator.0.id().context("it runs")?;
-        until("connections to be given up", PATIENCE, async || {
+        try_until("connections to be given up", PATIENCE, async || {
             let table = fs::read_to_string(format!("/proc/{id}/net/tcp"))?;
             let open = table.lines().filter(|line| line.contains(&other_end));
             let open = open.count();

@@ -4,21 +4,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use shared::api::{FilmStatus, FilmView, SubmitAnswer, WorkerList};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use shared::job::JobStatus;
-use tokio::time::{Instant, sleep};
 
 use crate::http::{builder, client};
+use crate::wait::try_until;
 
 /// Longest wait for a coordinator and its broker to be there.
 const READY_LIMIT: Duration = Duration::from_secs(90);
-/// Pause between two questions.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A client with the right to do what people do.
 pub struct Api {
@@ -68,7 +66,7 @@ impl Api {
     /// # Errors
     /// If it cannot for long.
     pub async fn ready(&self) -> Result<()> {
-        until("the coordinator to be ready", READY_LIMIT, async || {
+        try_until("the coordinator to be ready", READY_LIMIT, async || {
             let asked = self.http.get(format!("{}/readyz", self.base));
             asked.send().await?.error_for_status()?;
             Ok(())
@@ -96,7 +94,7 @@ impl Api {
     /// # Errors
     /// If none is for long.
     pub async fn begun(&self, film: FilmId) -> Result<()> {
-        until("a job to run", READY_LIMIT, async || {
+        try_until("a job to run", READY_LIMIT, async || {
             let view = self.film(film).await?;
             let runs = |status| view.jobs.iter().any(|job| job.status == status);
             ensure!(runs(JobStatus::Running), "no job runs");
@@ -111,7 +109,7 @@ impl Api {
     /// # Errors
     /// If it is not made in time; with how its jobs stand.
     pub async fn completed(&self, film: FilmId, limit: Duration) -> Result<FilmView> {
-        let view = until("the film to be completed", limit, async || {
+        let view = try_until("the film to be completed", limit, async || {
             let view = self.film(film).await?;
             let status = view.summary.status;
             let jobs: Vec<_> = view
@@ -137,7 +135,7 @@ impl Api {
     /// # Errors
     /// If there are fewer or more for long.
     pub async fn workers(&self, count: usize) -> Result<()> {
-        until("all workers to be there", READY_LIMIT, async || {
+        try_until("all workers to be there", READY_LIMIT, async || {
             let list: WorkerList = self.get("/v1/workers").await?;
             let online = list.workers.iter().filter(|worker| worker.online).count();
             ensure!(online == count, "{online} of {count}");
@@ -166,27 +164,5 @@ impl Api {
     async fn answer<T: DeserializeOwned>(&self, asked: RequestBuilder) -> Result<T> {
         let sent = asked.bearer_auth(&self.token).send().await?;
         Ok(sent.error_for_status()?.json().await?)
-    }
-}
-
-/// Asks again and again until the answer is good.
-///
-/// # Errors
-/// If it is not within `limit`; with the last answer.
-pub async fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut ask: impl AsyncFnMut() -> Result<T>,
-) -> Result<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) if Instant::now() > deadline => {
-                let waited = limit.as_secs();
-                return Err(error).with_context(|| format!("waited {waited} s for {what}"));
-            }
-            Err(_) => sleep(PAUSE).await,
-        }
     }
 }

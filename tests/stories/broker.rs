@@ -56,10 +56,11 @@ mod outages {
     use lapin::types::{AMQPValue, FieldTable, ShortString};
     use shared::broker::amqp::{AmqpBroker, ConnectError};
     use shared::broker::topology::JOBS_EXCHANGE;
-    use shared::broker::{Broker, Link, Message, PublishError, Queue, ReadOptions};
+    use shared::broker::{Address, Broker, Link, Message, PublishError, Queue, ReadOptions};
     use shared::ids::MessageId;
     use shared::job::JobKind;
     use support::rabbitmq::RabbitMq;
+    use support::submitter::Submitter;
     use support::wait::{SOON, soon, until};
     use tokio::sync::watch;
 
@@ -307,6 +308,38 @@ mod outages {
             () = put_aside => {}
         }
         assert_eq!(seen.len(), 20, "the others are read: {seen:?}");
+        broker.close().await;
+    }
+
+    /// RabbitMQ 4 drops answers without a word until it counts itself among the running nodes, and takes connections before. This test
+    /// makes that moment longer; RabbitMQ 3.10, which delivers answers meanwhile, passes it in any case.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn submissions_are_read_once_their_answers_would_arrive() {
+        const THE_MOMENT: &str = "spawn(fun() -> rabbit_boot_state:set(core_started), timer:sleep(3000), \
+                                  rabbit_boot_state:set(ready) end).";
+        support::log_to_terminal();
+        let server = RabbitMq::start().await.unwrap();
+        let first = AmqpBroker::connect(&server.url(), "first").await.unwrap();
+        first.make(&Queue::Submissions).await.unwrap();
+        first.close().await;
+        let mut submitter = Submitter::connect(&server.url()).await.unwrap();
+        submitter.submit_bytes(b"{}", "asked").await.unwrap();
+
+        server.ctl(&["eval", THE_MOMENT]).await.unwrap();
+        let broker = AmqpBroker::connect(&server.url(), "answers").await.unwrap();
+        let mut reader = broker
+            .subscribe(&Queue::Submissions, ReadOptions::default())
+            .await
+            .unwrap();
+        let submission = soon("the submission", reader.next()).await.unwrap();
+        let answer = Message {
+            correlation_id: submission.message.correlation_id.clone(),
+            ..Message::transient(MessageId::generate(), r#"{"mistakes":[]}"#)
+        };
+        let whoever_asked = Address::Reply(submission.message.reply_to.clone().unwrap());
+        broker.publish(&whoever_asked, answer).await.unwrap();
+        let (id, _) = submitter.answer().await.unwrap();
+        assert_eq!(id, "asked");
         broker.close().await;
     }
 

@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind, Event};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,8 @@ pub(super) struct Session {
     pub(super) consuming: Connection,
     /// What is there.
     pub(super) known: tokio::sync::Mutex<Known>,
+    /// Set once it is known that the broker delivers answers.
+    pub(super) answers: OnceCell<()>,
     /// The session before this one did not live long: until then, what anyone may write is read one by one.
     pub(super) careful_until: Option<Instant>,
     /// Fires when either connection was found lost.
@@ -249,6 +251,7 @@ impl Supervisor {
             publishing,
             consuming,
             known: tokio::sync::Mutex::default(),
+            answers: OnceCell::new(),
             careful_until: careful.then(|| Instant::now() + SOUND),
             gone: CancellationToken::new(),
             idle_channels: Mutex::default(),

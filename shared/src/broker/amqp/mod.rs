@@ -6,6 +6,7 @@
 mod acks;
 mod connection;
 mod declare;
+mod echo;
 pub mod inspect;
 mod mapping;
 mod publisher;

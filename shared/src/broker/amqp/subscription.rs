@@ -70,6 +70,9 @@ async fn try_subscribe(
     options: ReadOptions,
 ) -> lapin::Result<AmqpSubscription> {
     session.declare(Some(queue)).await?;
+    if *queue == Queue::Submissions {
+        session.answers_arrive().await;
+    }
     let careful_until = session
         .careful_until
         .filter(|until| *queue == Queue::Submissions && *until > Instant::now());

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::byte_size::ByteSize;
-use url::{Host, Url};
+use shared::http;
+use url::Url;
 use video_worker::workflows::ObjectInfo;
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence in an answer. A server with many packages of nodes takes seconds to list them.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer, in bytes. A bare server's list of nodes has 0.7 MB.
@@ -66,17 +65,10 @@ pub(crate) enum LookError {
 /// # Errors
 /// If there is none, or something else.
 pub(crate) async fn look(url: &Url) -> Result<Seen, LookError> {
-    // The client is built without a TLS library of its own, so that there is one for all. Another client may have named it.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
+    let http = http::client_of(url)
         .read_timeout(READ_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(url) {
-        http = http.no_proxy();
-    }
-    let http = http.build().map_err(LookError::SetUp)?;
+        .build()
+        .map_err(LookError::SetUp)?;
     let stats_url = url
         .join("system_stats")
         .expect("a server's URL can be joined to");
@@ -99,15 +91,6 @@ pub(crate) async fn look(url: &Url) -> Result<Seen, LookError> {
         ram,
         nodes,
     })
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 async fn ask(http: &reqwest::Client, url: Url) -> Result<Value, LookError> {

@@ -15,7 +15,7 @@ mod settings;
 mod store;
 mod workflows;
 
-pub(crate) use self::artifacts::artifacts;
+pub(crate) use self::artifacts::{artifacts, folder_of};
 pub(crate) use self::broker::broker;
 pub(crate) use self::card::{card, ledger};
 pub(crate) use self::certificate::certificate;

@@ -66,6 +66,8 @@ mod outages {
 
     /// RabbitMQ needs about ten seconds to start, more on a busy machine.
     const RESTART: Duration = Duration::from_secs(120);
+    /// Its command line needs seconds for each question, more on a busy machine.
+    const LISTED: Duration = Duration::from_secs(60);
 
     /// How long a quorum queue must have existed. RabbitMQ 3.10 writes down that it does some time after it has said so: killed
     /// before, it comes back with a queue that takes and gives nothing.
@@ -361,7 +363,7 @@ mod outages {
             let ours = listed.lines().filter(|line| line.contains("halves ("));
             ours.map(str::to_owned).collect::<Vec<_>>()
         };
-        until("both connections to be listed", SOON, async || {
+        until("both connections to be listed", LISTED, async || {
             let listed = connections().await;
             match listed.len() {
                 2 => Ok(()),
@@ -380,7 +382,7 @@ mod outages {
         link_is(&mut link, |link| *link == Link::Up(2)).await;
         let end = soon("the end of the subscription", reader.next()).await;
         assert!(end.is_none(), "{end:?}");
-        until("two connections to be left", SOON, async || {
+        until("two connections to be left", LISTED, async || {
             let now = connections().await;
             match now.len() == 2 && !now.iter().any(|line| listed.contains(line)) {
                 true => Ok(()),

@@ -14,6 +14,7 @@ mod compose_test;
 mod conformance;
 mod platform;
 mod pypi;
+mod units;
 
 const HELP: &str = "\
 Usage: cargo xtask TASK
@@ -32,6 +33,7 @@ Usage: cargo xtask TASK
                           a naive one; `cargo xtask gate-race --help` lists ARGS
   compose-test            docker-compose.yml on this machine's Docker engine: builds the image, makes films, kills each service
                           meanwhile, and takes everything down
+  units-test              the systemd units on two machines with systemd (containers), set up as docs/operations.md says
   conformance llm [KIND URL MODEL [KEY-FILE]]
                           hold the story worker against a real language model server: llama.cpp's, as in the tests, or
                           your own of the KIND openai, ollama or gemini
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Some("gpu-check") => gpu_check(rest),
         Some("gate-race") => gate_race(rest),
         Some("compose-test") => compose_test::compose_test(),
+        Some("units-test") => units::units_test(),
         Some("conformance") => conformance::conformance(&rest),
         Some("docs") => docs(),
         Some("help" | "-h" | "--help") => {
@@ -80,6 +83,12 @@ fn main() -> ExitCode {
         }
         Err(Failure::Exit(code)) => ExitCode::from(code),
     }
+}
+
+/// Where paths begin that tasks name.
+fn enter_root() -> Outcome {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::set_current_dir(root).map_err(|error| Failure::Said(error.to_string()))
 }
 
 fn demo(arguments: Vec<OsString>) -> Outcome {

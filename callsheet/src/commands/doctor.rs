@@ -1,9 +1,6 @@
 //! `callsheet doctor`
 
-use std::path::PathBuf;
-
 use clap::Args;
-use url::Url;
 use video_worker::workflows::Library;
 
 use super::workflows::check::look_at;
@@ -69,7 +66,7 @@ impl Doctor {
         let artifacts = Settings::artifacts(file);
         let mut disks = vec![data_dir.clone()];
         // Of a place elsewhere, who keeps it knows.
-        disks.extend(artifacts.iter().filter_map(|it| folder_of(&it.url)));
+        disks.extend(artifacts.iter().filter_map(|it| doctor::folder_of(&it.url)));
         let (coordinator, certificate, store, broker, artifacts, ffmpeg, card, models, servers) = tokio::join!(
             doctor::coordinator(&coordinator, is_named),
             doctor::certificate(&settings.coordinator.tls),
@@ -95,14 +92,5 @@ impl Doctor {
             checks.push(doctor::no_comfyui());
         }
         Ok(checks)
-    }
-}
-
-/// The folder that a store of files is, if it is one.
-fn folder_of(url: &str) -> Option<PathBuf> {
-    match Url::parse(url) {
-        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
-        Ok(_) => None,
-        Err(_) => Some(PathBuf::from(url)),
     }
 }

@@ -63,13 +63,11 @@ impl Probe {
     }
 
     async fn ask(&self) -> Result<Response, reqwest::Error> {
-        // The client is built without a TLS library of its own. Another client may have named it.
-        drop(rustls::crypto::ring::default_provider().install_default());
         // A program that is asked on its own machine need not prove who it is, and no certificate has that address. It is told
         // nothing.
         let is_near = http::is_loopback(&self.url);
         // A proxy that the environment names would look on its own machine.
-        let client = reqwest::Client::builder()
+        let client = http::client_of(&self.url)
             .timeout(LIMIT)
             .no_proxy()
             .tls_danger_accept_invalid_certs(is_near)

@@ -1,9 +1,12 @@
 //! Where images, clips and films lie that several machines share.
 
+use std::path::{Path, PathBuf};
+
 use shared::artifact::MediaType;
 use shared::artifacts::ArtifactStore;
 use shared::failure::chain;
 use shared::settings::{ArtifactSettings, SettingsError};
+use url::Url;
 
 use super::{Check, Verdict};
 
@@ -21,6 +24,14 @@ pub(crate) async fn artifacts(settings: Result<ArtifactSettings, SettingsError>)
     };
     if settings.url == USUAL {
         let told = "no place is named (artifacts.url): they lie in the data folder; several machines need one that all can see";
+        return Check::new(what, Verdict::Note, told);
+    }
+    if let Some(owner) = folder_of(&settings.url).and_then(|folder| kept_from_us(&folder)) {
+        let told = format!(
+            "{} was not tried: it belongs to the user {owner}, whom what root leaves there would keep out; look as that user (with \
+             systemd, `callsheet-doctor` does)",
+            settings.url
+        );
         return Check::new(what, Verdict::Note, told);
     }
     let tried = async {
@@ -43,9 +54,49 @@ pub(crate) async fn artifacts(settings: Result<ArtifactSettings, SettingsError>)
     }
 }
 
+/// The folder that a store of files is, if it is one.
+pub(crate) fn folder_of(url: &str) -> Option<PathBuf> {
+    match Url::parse(url) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(_) => None,
+        Err(_) => Some(PathBuf::from(url)),
+    }
+}
+
+/// Whose a folder is in which we, as root, had better leave nothing.
+#[cfg(unix)]
+fn kept_from_us(folder: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let owner = folder.metadata().ok()?.uid();
+    (rustix::process::geteuid().is_root() && owner != 0).then_some(owner)
+}
+
+#[cfg(not(unix))]
+fn kept_from_us(_: &Path) -> Option<u32> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn root_leaves_nothing_in_the_folder_of_somebody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+        }
+        let url = folder.path().display().to_string();
+        let check = artifacts(Ok(ArtifactSettings::at(&url))).await;
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        match is_root {
+            true => assert_eq!((check.verdict, left), (Verdict::Note, 0), "{}", check.told),
+            false => assert_eq!((check.verdict, left), (Verdict::Well, 1), "{}", check.told),
+        }
+    }
 
     #[tokio::test]
     async fn a_place_is_tried_out() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::DATE;
 use shared::time::Timestamp;
-use shared::tls;
+use shared::{http, tls};
 use url::Url;
 
 use super::{Check, Verdict};
@@ -104,13 +104,7 @@ type Answer = (u16, String, Option<Timestamp>);
 async fn ask(url: &str) -> Result<Answer, Away> {
     let base = Url::parse(url)?;
     let at = base.join("readyz")?;
-    // The client is built without a TLS library of its own, so that there is one for all.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut http = reqwest::Client::builder().timeout(PATIENCE);
-    if matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")) {
-        http = http.no_proxy();
-    }
-    let http = http.build()?;
+    let http = http::client_of(&base).timeout(PATIENCE).build()?;
     let answer = http.get(at).send().await?;
     let date = answer.headers().get(DATE);
     let date = date.and_then(|date| Timestamp::from_http_date(date.to_str().ok()?));

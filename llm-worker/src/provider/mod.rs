@@ -26,7 +26,6 @@ pub use self::ollama::Ollama;
 pub(crate) use self::ollama::{KEEP_ALIVE, options};
 pub use self::openai::OpenAi;
 pub use self::reply::{Call, Reply};
-pub(crate) use self::server::is_loopback;
 pub use self::server::{Limit, Server, SetUpError};
 
 use std::fmt;

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, RequestBuilder, Response};
+use shared::http;
 use shared::settings::Secret;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
 use super::framing::{Cutter, Piece};
 use super::{Answer, Ask, Call, Heard, Key, Provider, ProviderError, Reply};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A probe is answered at once or not at all.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most of a whole answer that is read, in bytes.
@@ -54,22 +54,14 @@ impl Server {
     /// If the URL is not one of HTTP.
     pub fn new(provider: Box<dyn Provider>, url: &str, key: Key) -> Result<Self, SetUpError> {
         let base = base(url, provider.api_root())?;
-        // The client is built without a TLS library of its own, so that there is one for all. Another client may have named it.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut http = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+        let http = http::client_of(&base)
             // A server may close a connection that was kept just when it is used again. A new one costs nothing beside an answer.
             .pool_max_idle_per_host(0)
-            // A key goes to the server that it was given for, and nowhere else.
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));
-        // A proxy that the environment names would look for the server on its own machine.
-        if is_loopback(&base) {
-            http = http.no_proxy();
-        }
+            .build()
+            .map_err(SetUpError::Client)?;
         Ok(Self {
             provider,
-            http: http.build().map_err(SetUpError::Client)?,
+            http,
             base,
             key,
         })
@@ -211,16 +203,6 @@ fn base(url: &str, api_root: &str) -> Result<Url, SetUpError> {
     match matches!(base.scheme(), "http" | "https") && is_plain {
         true => Ok(base),
         false => Err(wrong()),
-    }
-}
-
-/// Whether a URL means this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

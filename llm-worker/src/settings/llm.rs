@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use shared::byte_size::ByteSize;
 use shared::film::Mistake;
+use shared::http::is_loopback;
 use shared::ids::ProfileName;
 use shared::profile::{DeviceMemory, ResourceRequest};
 use shared::settings::Secret;
@@ -22,7 +23,7 @@ use super::size::ModelSize;
 use crate::discover;
 use crate::lifecycle::{Kept, Lifecycle, ModelServer, OllamaModels, Place, Wanted};
 use crate::outline;
-use crate::provider::{Gemini, Key, Ollama, OpenAi, Provider, Server, SetUpError, is_loopback};
+use crate::provider::{Gemini, Key, Ollama, OpenAi, Provider, Server, SetUpError};
 
 /// Smallest and largest context that can be set, in tokens. Below the smallest not even a plan fits.
 pub(crate) const CONTEXT: std::ops::RangeInclusive<u32> = 2_560..=1_048_576;

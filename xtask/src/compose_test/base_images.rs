@@ -18,14 +18,14 @@ const ARCHIVE: &str = "target/compose-test/debian.tar";
 const RECIPE: &str = "xtask/src/compose_test/rabbitmq";
 
 /// The images that ours stand on.
-pub(super) struct BaseImages {
-    pub(super) debian: &'static str,
+pub(crate) struct BaseImages {
+    pub(crate) debian: &'static str,
     pub(super) rabbitmq: &'static str,
 }
 
 impl BaseImages {
     /// Gets them, at the first call from far away.
-    pub(super) fn get() -> Result<Self, crate::Failure> {
+    pub(crate) fn get() -> Result<Self, crate::Failure> {
         if [DEBIAN, RABBITMQ]
             .into_iter()
             .all(|image| has(image) || pull(image))

@@ -4,9 +4,14 @@ use std::process::Command;
 
 use crate::{Failure, Outcome, platform, run};
 
+/// Whether there is one.
+pub(crate) fn answers() -> bool {
+    platform::runs("docker", &["info"])
+}
+
 /// The command that reads compose files, if there is one and an engine answers.
 pub(crate) fn compose() -> Option<&'static str> {
-    if !platform::runs("docker", &["info"]) {
+    if !answers() {
         return None;
     }
     if platform::runs("docker", &["compose", "version"]) {
@@ -21,7 +26,7 @@ pub(super) fn has(image: &str) -> bool {
 }
 
 /// Builds an image.
-pub(super) fn build(arguments: &[&str]) -> Outcome {
+pub(crate) fn build(arguments: &[&str]) -> Outcome {
     let mut build = Command::new("docker");
     // In the network of this machine, as its package mirrors may be reached in no other.
     run(build

@@ -1,12 +1,11 @@
 //! The compose file and the image that we ship, on a real Docker engine.
 
 use std::fs;
-use std::path::Path;
 
-use crate::{Failure, Outcome, cargo, run};
+use crate::{Failure, Outcome, cargo, enter_root, run};
 
-mod base_images;
-mod engine;
+pub(crate) mod base_images;
+pub(crate) mod engine;
 
 use self::base_images::BaseImages;
 use self::engine::{build, size};
@@ -27,8 +26,7 @@ pub(crate) fn compose_test() -> Outcome {
         );
         return Ok(());
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    std::env::set_current_dir(root).map_err(|error| Failure::Said(error.to_string()))?;
+    enter_root()?;
     // What is shipped is what is tested.
     run(&mut cargo(
         "build --release --locked --package callsheet --features programs",

@@ -27,16 +27,16 @@ pub(crate) use self::error::shorten;
 
 use std::time::Duration;
 
-use reqwest::{StatusCode, redirect};
+use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
+use shared::http::{client_of, is_loopback};
 use shared::time::Timestamp;
-use url::{Host, Url};
+use url::Url;
 
 use self::http::Reply;
 use super::graph::Graph;
 use super::tag::{EXTRA, SENT_AT, Tag};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server under load answers late: its HTTP shares a Python interpreter with the model.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -69,18 +69,8 @@ impl Client {
     /// If the URL is not one of HTTP.
     pub fn new(url: &str) -> Result<Self, SetUpError> {
         let base = base(url).ok_or_else(|| SetUpError::Url(url.to_owned()))?;
-        // The client is built without a TLS library of its own, so that there is one for all. Another client may have named it.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(redirect::Policy::none())
-            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")));
-        // A proxy that the environment names would look for the server on its own machine.
-        if is_loopback(&base) {
-            http = http.no_proxy();
-        }
         Ok(Self {
-            http: http.build().map_err(SetUpError::Client)?,
+            http: client_of(&base).build().map_err(SetUpError::Client)?,
             base,
             previews: PreviewMethod::default(),
         })
@@ -329,15 +319,6 @@ fn base(url: &str) -> Option<Url> {
     let base = Url::parse(url.trim_end_matches('/')).ok()?;
     let is_plain = base.query().is_none() && base.fragment().is_none() && base.has_host();
     (matches!(base.scheme(), "http" | "https") && is_plain).then_some(base)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// A part of a path or of a query, with everything escaped that means something there.

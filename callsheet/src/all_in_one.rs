@@ -97,6 +97,7 @@ impl AllInOne {
             drain_timeout: DRAIN,
             gpu: settings.gpu.clone(),
             metrics_listen: settings.telemetry.metrics_address(),
+            metrics_token: settings.telemetry.metrics_token.clone(),
             program: "callsheet".to_owned(),
             ..WorkerConfig::new(name, data_dir.join("worker"))
         };

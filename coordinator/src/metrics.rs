@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use shared::api::Happening;
 use shared::broker::Link;
+use shared::failure::FailureKind;
 use shared::ids::ProfileName;
 use shared::job::JobKind;
 use shared::metrics::{Counter, Page, Registry, catalogue};
@@ -49,9 +50,9 @@ impl EndedAttempt {
         let none = || "none".to_owned();
         let (outcome, failure) = match event {
             Event::Succeeded { .. } => ("succeeded", none()),
-            Event::Failed { failure, .. } => ("failed", failure.kind.to_string().replace(' ', "_")),
+            Event::Failed { failure, .. } => ("failed", label_of(failure.kind)),
             Event::Released { .. } => ("released", none()),
-            Event::LeaseExpired { .. } => ("lost", "lost".to_owned()),
+            Event::LeaseExpired { .. } => ("lost", label_of(FailureKind::Lost)),
             Event::Unblocked
             | Event::Started { .. }
             | Event::Heard { .. }
@@ -71,11 +72,15 @@ impl EndedAttempt {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let registry = Registry::default();
+        let ended = registry.counter(&catalogue::FILMS_ENDED);
+        for outcome in ["completed", "failed", "cancelled"] {
+            ended.begin(&[outcome]);
+        }
         Self {
             attempts: registry.counter(&catalogue::ATTEMPTS),
             leases_expired: registry.counter(&catalogue::LEASES_EXPIRED),
             accepted: registry.counter(&catalogue::FILMS_ACCEPTED),
-            ended: registry.counter(&catalogue::FILMS_ENDED),
+            ended,
             registry,
             films: Mutex::default(),
         }
@@ -92,6 +97,19 @@ impl Metrics {
             .add(&[kind, profile, ended.outcome, &ended.failure]);
         if ended.outcome == "lost" {
             self.leases_expired.add(&[kind, profile]);
+        }
+    }
+
+    /// Has what can go wrong with such jobs begin at 0, so that the first time counts.
+    fn begin(&self, kind: &str, profile: &str) {
+        self.leases_expired.begin(&[kind, profile]);
+        for failure in FailureKind::ALL {
+            let outcome = match failure {
+                FailureKind::Lost => "lost",
+                _ => "failed",
+            };
+            self.attempts
+                .begin(&[kind, profile, outcome, &label_of(failure)]);
         }
     }
 
@@ -152,6 +170,7 @@ impl Metrics {
                 false => OTHER,
             };
             let labels = [entry.kind.name(), profile];
+            self.begin(labels[0], labels[1]);
             page.add(&catalogue::JOBS_QUEUED, &labels, f64::from(entry.queued));
             page.add(&catalogue::JOBS_RUNNING, &labels, f64::from(entry.running));
             let age = entry
@@ -180,6 +199,11 @@ impl Metrics {
             Some((Instant::now(), films.clone()));
         Ok(films)
     }
+}
+
+/// A class of failures as a label.
+fn label_of(failure: FailureKind) -> String {
+    failure.to_string().replace(' ', "_")
 }
 
 #[expect(

@@ -28,6 +28,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Transient,
+        Self::Permanent,
+        Self::OutOfMemory,
+        Self::TimedOut,
+        Self::Stalled,
+        Self::RejectedContent,
+        Self::Cancelled,
+        Self::Lost,
+    ];
+
     /// Whether another attempt can end otherwise.
     pub const fn is_worth_a_retry(self) -> bool {
         match self {

@@ -40,13 +40,14 @@ pub const SECTIONS: [&str; 12] = [
 ];
 
 /// Settings that can also be given as the name of a file that holds them: `broker.url` by `broker.url_file`.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "broker.url",
     "llm.gemini_key",
     "access.submit_token",
     "access.operate_token",
     "access.worker_token",
     "artifacts.token",
+    "telemetry.metrics_token",
     "artifacts.access_key_id",
     "artifacts.secret_access_key",
     "client.token",

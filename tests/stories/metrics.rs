@@ -63,6 +63,12 @@ fn promtool_finds_no_fault_in_the_alerts_and_they_ring_when_they_should() -> Res
 async fn prometheus_scrapes_all_programs_and_finds_no_fault() -> Result<()> {
     let settings = "[telemetry]\nmetrics_listen = \"127.0.0.1:0\"\n".to_owned();
     let stage = Stage::set_with(Cast::Real, |_| Ok(settings)).await?;
+    let fresh = client().get(stage.url("/metrics")?).send().await?;
+    let fresh = fresh.text().await?;
+    for outcome in ["completed", "failed", "cancelled"] {
+        let none = format!("callsheet_films_ended_total{{outcome=\"{outcome}\"}} 0\n");
+        ensure!(fresh.contains(&none), "no {none} in {fresh}");
+    }
     let request = FilmRequest {
         premise: Some("A lighthouse keeper befriends a storm".to_owned()),
         scenes: Some(3),
@@ -116,6 +122,12 @@ async fn prometheus_scrapes_all_programs_and_finds_no_fault() -> Result<()> {
         ("callsheet_films_accepted_total", "2"),
         (r#"sum(callsheet_attempts_total{outcome="succeeded"})"#, "8"),
         (r#"callsheet_jobs_queued{profile="other"}"#, "1"),
+        // What rises from nothing is not seen to rise.
+        (r#"callsheet_leases_expired_total{profile="other"}"#, "0"),
+        (
+            r#"count(callsheet_attempts_total{profile="other"} == 0)"#,
+            "8",
+        ),
         (r#"callsheet_workers_serving{profile="other"}"#, "0"),
         ("callsheet_workers_online", "2"),
         (

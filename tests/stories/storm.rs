@@ -13,8 +13,9 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
-use shared::api::FilmStatus;
+use shared::api::{FilmStatus, FilmSummary};
 use shared::film::FilmRequest;
+use shared::job::JobStatus;
 use support::stage::{Cast, Stage};
 use support::submitter::Submitter;
 use support::wait::{SOON, until};
@@ -48,14 +49,29 @@ async fn all_completed(stage: &Stage, limit: Duration) {
             .iter()
             .filter(|film| film.status == FilmStatus::Completed)
             .count();
+        let is_done = done == FILMS && films.len() == FILMS;
         ensure!(
-            done == FILMS && films.len() == FILMS,
-            "{done} of {} films are completed",
-            films.len()
+            is_done,
+            "{done} of {} films: {}",
+            films.len(),
+            rest(stage, &films).await?
         );
         Ok(())
     })
     .await;
+}
+
+/// How the jobs stand of a film that is not completed, for whoever reads that it never was.
+async fn rest(stage: &Stage, films: &[FilmSummary]) -> Result<String> {
+    let mut open = films
+        .iter()
+        .filter(|film| film.status != FilmStatus::Completed);
+    let Some(film) = open.next() else {
+        return Ok("none is left".to_owned());
+    };
+    let jobs = stage.film(film.id).await?.jobs;
+    let mut left = jobs.iter().filter(|job| job.status != JobStatus::Completed);
+    Ok(format!("{:?}", left.next()))
 }
 
 /// How often each job was executed beyond once, in all; every job must have been executed.

@@ -1,6 +1,7 @@
 //! What a worker tells over HTTP: its metrics, whether it is alive and whether it is ready. Nothing can be asked of it there.
 //!
-//! The coordinator has axum for its API; for three pages that are only read, hyper alone does.
+//! The coordinator has axum for its API; for three pages that are only read, hyper alone does. Whether it is well is told to everybody
+//! who comes in, its metrics to whoever shows the token, if there is one.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -8,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::artifact::Sha256;
 use shared::broker::Link;
 use shared::fields;
 use shared::metrics;
+use shared::settings::Secret;
+use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -66,7 +70,7 @@ pub(crate) async fn serve(worker: Arc<Worker>, listener: TcpListener) {
 
 async fn converse(worker: Arc<Worker>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&worker, request.method(), request.uri().path());
+        let response = answer(&worker, &request);
         async move { Ok::<_, Infallible>(response) }
     });
     let served = http1::Builder::new()
@@ -79,13 +83,30 @@ async fn converse(worker: Arc<Worker>, stream: TcpStream, _permit: OwnedSemaphor
     }
 }
 
-fn answer(worker: &Worker, method: &Method, path: &str) -> Response<String> {
+/// Whether that token is shown. Hashes are compared, and whole, so that the time it takes tells nothing.
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = given.and_then(|it| it.strip_prefix(b"Bearer "));
+    given.is_some_and(|given| {
+        let (given, token) = (Sha256::of(given), Sha256::of(token.expose().as_bytes()));
+        given.as_bytes().ct_eq(token.as_bytes()).into()
+    })
+}
+
+fn answer<B>(worker: &Worker, request: &Request<B>) -> Response<String> {
+    let token = worker.config.metrics_token.as_ref();
+    let may_look = token.is_none_or(|token| shows(request.headers(), token));
     let text = "text/plain; charset=utf-8";
-    let (status, sort, body) = match path {
-        _ if !matches!(*method, Method::GET | Method::HEAD) => (
+    let (status, sort, body) = match request.uri().path() {
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => (
             StatusCode::METHOD_NOT_ALLOWED,
             text,
             "only GET is answered here\n".to_owned(),
+        ),
+        "/metrics" if !may_look => (
+            StatusCode::UNAUTHORIZED,
+            text,
+            "metrics are told to whoever shows the token: `Authorization: Bearer TOKEN`, that of telemetry.metrics_token\n".to_owned(),
         ),
         "/metrics" => (
             StatusCode::OK,
@@ -108,6 +129,11 @@ fn answer(worker: &Worker, method: &Method, path: &str) -> Response<String> {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(sort));
+    if status == StatusCode::UNAUTHORIZED {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 

@@ -86,6 +86,7 @@ async fn serve(name: &str, parts: WorkerParts) -> anyhow::Result<()> {
     let broker: SharedBroker = Arc::new(broker);
     let config = WorkerConfig {
         metrics_listen: parts.telemetry.metrics_address(),
+        metrics_token: parts.telemetry.metrics_token,
         program: name.to_owned(),
         ..parts.worker
     };

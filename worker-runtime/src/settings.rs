@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::film::Mistake;
 use shared::ids::WorkerId;
+use shared::settings::Secret;
 use shared::time::millis;
 
 pub use crate::pace::Pace;
@@ -77,6 +78,9 @@ pub struct WorkerConfig {
     /// Where metrics, `/healthz` and `/readyz` are told; nowhere if absent. Section `[telemetry]`.
     #[serde(skip)]
     pub metrics_listen: Option<SocketAddr>,
+    /// What must be shown there to be told of the metrics.
+    #[serde(skip)]
+    pub metrics_token: Option<Secret>,
     /// What the program is called that this worker is part of, in its metrics.
     #[serde(skip, default = "defaults::program")]
     pub program: String,
@@ -192,6 +196,7 @@ impl WorkerConfig {
             gpu: GpuSettings::default(),
             pace: Pace::default(),
             metrics_listen: None,
+            metrics_token: None,
             program: defaults::program(),
         }
     }

@@ -62,6 +62,11 @@ impl Registry {
 }
 
 impl Counter {
+    /// Shows 0 until something is counted: what rises from nothing is not seen to rise.
+    pub fn begin(&self, labels: &[&str]) {
+        self.0.with_label_values(labels);
+    }
+
     /// One more. `labels` are the values of the metric's labels, in its order.
     pub fn add(&self, labels: &[&str]) {
         self.0.with_label_values(labels).inc();

@@ -140,6 +140,9 @@ pub struct TelemetrySettings {
     /// Where a worker tells its metrics; empty: nowhere.
     #[serde(default)]
     pub metrics_listen: String,
+    /// What must be shown there to be told of the metrics; needed where others than this machine come in.
+    #[serde(default)]
+    pub metrics_token: Option<Secret>,
 }
 
 impl TelemetrySettings {
@@ -161,6 +164,18 @@ impl TelemetrySettings {
             "metrics_listen",
             "it must be written as ADDRESS:PORT, as in 127.0.0.1:9464, or be empty",
         );
+        let lets_others_in = |address: SocketAddr| !address.ip().is_loopback();
+        let is_open =
+            self.metrics_token.is_none() && self.metrics_address().is_some_and(lets_others_in);
+        need(
+            !is_open,
+            "metrics_token",
+            "it is needed, as telemetry.metrics_listen lets others in: put the output of `openssl rand -hex 32` into a file and name it in \
+             telemetry.metrics_token_file, or listen on 127.0.0.1",
+        );
+        if let Some(Err(problem)) = self.metrics_token.as_ref().map(http::check_token) {
+            need(false, "metrics_token", &problem);
+        }
         found
     }
 
@@ -219,5 +234,28 @@ mod tests {
         let named = telemetry("http://127.0.0.1:4318", "[::1]:9464");
         assert_eq!(named.mistakes(), []);
         assert!(named.collector().is_some() && named.metrics_address().is_some());
+    }
+
+    #[test]
+    fn metrics_are_told_to_others_only_with_a_token() {
+        let listening = |metrics_listen: &str, token: Option<&str>| TelemetrySettings {
+            metrics_listen: metrics_listen.to_owned(),
+            metrics_token: token.map(Secret::new),
+            ..TelemetrySettings::default()
+        };
+        let good = "0123456789abcdef01234567";
+        assert_eq!(listening("0.0.0.0:9464", Some(good)).mistakes(), []);
+        assert_eq!(listening("127.0.0.1:9464", Some(good)).mistakes(), []);
+        for wrong in [
+            listening("0.0.0.0:9464", None),
+            listening("[::]:9464", None),
+            listening("10.0.0.7:9464", None),
+            listening("127.0.0.1:9464", Some("too short")),
+        ] {
+            let mistakes = wrong.mistakes();
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert_eq!(mistakes[0].field, "telemetry.metrics_token");
+            assert!(mistakes[0].problem.contains("openssl rand -hex 32"));
+        }
     }
 }

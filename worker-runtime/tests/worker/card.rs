@@ -14,6 +14,7 @@ use shared::ids::BootId;
 use shared::job::JobKind;
 use shared::profile::{DeviceMemory, Profile};
 use shared::protocol::{DenyReason, ReleaseReason, RunAttempt, ToCoordinator, WorkerState};
+use shared::settings::Secret;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -578,12 +579,51 @@ async fn a_card_that_is_lost_shuts_the_queue_and_voids_what_was_promised() {
 
 /// What the worker answers over HTTP.
 async fn asked(address: SocketAddr, path: &str) -> String {
+    asked_with(address, path, "").await
+}
+
+/// The same, with more lines of a header.
+async fn asked_with(address: SocketAddr, path: &str, header: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nhost: worker\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nhost: worker\r\n{header}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+#[tokio::test]
+async fn metrics_are_told_to_whoever_shows_the_token_and_to_nobody_else() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut host = Host::with([Device::idle(CARD, 24)]).await;
+    host.stage.config.metrics_listen = Some(address);
+    host.stage.config.metrics_token = Some(Secret::new("0123456789abcdef01234567"));
+    let (backend, mut script) = scripted_for(vec![wan()]);
+    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
+    host.open().await;
+    for refused in [
+        "",
+        "authorization: Bearer 0123456789abcdef01234568\r\n",
+        "authorization: Bearer \r\n",
+        "authorization: Basic 0123456789abcdef01234567\r\n",
+        "authorization: 0123456789abcdef01234567\r\n",
+    ] {
+        let answer = asked_with(address, "/metrics", refused).await;
+        let is_refused = answer.contains(" 401 ") && answer.contains("www-authenticate: Bearer");
+        assert!(is_refused && !answer.contains("callsheet_"), "{answer}");
+    }
+    let shown = "authorization: Bearer 0123456789abcdef01234567\r\n";
+    let answer = asked_with(address, "/metrics", shown).await;
+    assert!(answer.contains("callsheet_build_info"), "{answer}");
+    // Whoever watches over the program need not know it.
+    for path in ["/healthz", "/readyz"] {
+        let answer = asked(address, path).await;
+        assert!(answer.contains(" 200 "), "{answer}");
+    }
+    worker.drained().await;
+    script.no_more_calls();
 }
 
 #[tokio::test]

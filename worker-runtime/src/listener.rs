@@ -90,7 +90,7 @@ fn answer(worker: &Worker, method: &Method, path: &str) -> Response<String> {
         "/metrics" => (
             StatusCode::OK,
             metrics::CONTENT_TYPE,
-            worker.metrics.page(worker),
+            worker.metrics.page(worker).text(),
         ),
         "/healthz" => (StatusCode::OK, text, "alive\n".to_owned()),
         "/readyz" => match ready(worker) {

@@ -10,6 +10,7 @@ use shared::broker::{Link, SharedBroker};
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId, WorkerId};
 use shared::job::JobStatus;
+use shared::metrics::Page;
 use shared::preview::Preview;
 use shared::time::Timestamp;
 use shared::trace::Arrival;
@@ -358,11 +359,11 @@ impl Coordinator {
             .map_err(|error| shared::failure::chain(&error))
     }
 
-    /// The metrics of this process, as Prometheus reads them.
+    /// The metrics of this coordinator.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn metrics(&self) -> Result<String, AskError> {
+    pub async fn metrics(&self) -> Result<Page, AskError> {
         let link = self.broker.link().borrow().clone();
         Ok(self.shared.metrics.page(&self.shared, &link).await?)
     }

@@ -130,7 +130,7 @@ impl Metrics {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(crate) async fn page(&self, shared: &Shared, link: &Link) -> Result<String, StoreError> {
+    pub(crate) async fn page(&self, shared: &Shared, link: &Link) -> Result<Page, StoreError> {
         let mut page = self.registry.page();
         page.about("coordinator", matches!(link, Link::Up(_)));
         let can_write = shared.trouble.borrow().is_none();
@@ -150,7 +150,7 @@ impl Metrics {
         for (state, films) in self.films(&mut rows).await? {
             page.set(&catalogue::FILMS, &[state.as_str()], number(films));
         }
-        Ok(page.text())
+        Ok(page)
     }
 
     async fn queues(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::ids::BootId;
+use shared::metrics::push;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -178,6 +179,10 @@ pub async fn start(
         stop.clone()
             .run_until_cancelled_owned(maintenance::retention(shared, inputs)),
     );
+    let told = coordinator.clone();
+    intake.spawn(stop.clone().run_until_cancelled_owned(async move {
+        push::regularly(|| async { told.metrics().await.ok() }).await
+    }));
     intake.spawn(api::serve(
         listener,
         certificate,
@@ -272,6 +277,11 @@ impl Running {
             {
                 tracing::error!(%error, "a part of the coordinator did not end in order");
             }
+        }
+        if push::is_on()
+            && let Ok(last) = self.coordinator.metrics().await
+        {
+            push::hand_over(last);
         }
         reader.close().await;
     }

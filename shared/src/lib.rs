@@ -15,6 +15,8 @@ pub mod http;
 pub mod ids;
 pub mod job;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 pub mod preview;
 pub mod profile;
 pub mod program;

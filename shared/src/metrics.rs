@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: what is counted, and how it is written down.
+//! Metrics: what is counted, and how it is told: on a page for Prometheus, or pushed to a collector.
 //!
 //! Every metric of every program stands in the [`catalogue`], with its labels and its meaning; `docs/metrics.md` is made from it.
 //! What is counted as it happens is an atomic number in a [`Registry`]; what can be read off (queues, cards) is set on a [`Page`]
@@ -8,6 +8,7 @@
 pub mod catalogue;
 mod metric;
 mod page;
+pub mod push;
 mod registry;
 
 pub use self::metric::{Kind, Metric, Teller};

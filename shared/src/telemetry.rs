@@ -1,4 +1,4 @@
-//! Logs to the terminal, for people or as JSON, and spans to a collector. Programs call [`init`] once, in `main`.
+//! Logs to the terminal, for people or as JSON; spans and metrics to a collector. Programs call [`init`] once, in `main`.
 
 use std::io::{self, IsTerminal};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{LogFormat, LogSettings, TelemetrySettings};
 
-/// Why logs or traces could not be set up.
+/// Why logs, traces or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
@@ -24,11 +24,11 @@ pub enum TelemetryError {
     /// It is set up already.
     #[error("logging was set up before in this process")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
-    /// The exporter of traces does not start.
-    #[error("the exporter of traces does not start (telemetry.otlp_endpoint): {0}")]
+    /// The exporter of traces and metrics does not start.
+    #[error("the exporter of traces and metrics does not start (telemetry.otlp_endpoint): {0}")]
     Exporter(String),
     /// It was started before.
-    #[error("an exporter of traces was started before in this process")]
+    #[error("an exporter of traces and metrics was started before in this process")]
     ExporterTwice,
     /// There is none in this program.
     #[error(
@@ -37,7 +37,7 @@ pub enum TelemetryError {
     NoExporter,
 }
 
-/// Who a program is to those who read its traces.
+/// Who a program is to those who read its traces and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// What sort of program it is.
@@ -58,15 +58,26 @@ impl Service {
             instance: instance.into(),
         }
     }
+
+    /// The same in OpenTelemetry's words.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn attributes(&self) -> [(&'static str, String); 4] {
+        [
+            ("service.name", self.name.clone()),
+            ("service.namespace", "callsheet".to_owned()),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("service.instance.id", self.instance.clone()),
+        ]
+    }
 }
 
-/// Says that logs are set up; every line is written when it is logged. Dropped, it sends the spans that are left, for some seconds at
-/// most.
+/// Says that logs are set up; every line is written when it is logged. Dropped, it sends the spans and metrics that are left, for some
+/// seconds at most.
 #[derive(Debug)]
-#[must_use = "hold it until the program ends: spans that are not sent yet are in it"]
+#[must_use = "hold it until the program ends: what is not sent yet is in it"]
 pub struct Guard {
     #[cfg(feature = "otlp")]
-    _exporter: Option<crate::trace::Exporter>,
+    _exporter: Option<crate::otlp::Exporter>,
 }
 
 impl Guard {
@@ -77,7 +88,7 @@ impl Guard {
         }
     }
 
-    /// The same, which sends spans to the collector in the settings, if there is one.
+    /// The same, which sends spans and metrics to the collector in the settings, if there is one.
     ///
     /// # Errors
     /// If the exporter does not start, or there is none in this program.
@@ -89,14 +100,16 @@ impl Guard {
     ) -> Result<Self, TelemetryError> {
         let exporter = settings
             .collector()
-            .map(|collector| crate::trace::Exporter::start(service, &collector))
+            .map(|collector| {
+                crate::otlp::Exporter::start(service, collector, settings.push_interval())
+            })
             .transpose()?;
         Ok(Self {
             _exporter: exporter,
         })
     }
 
-    /// The same, which sends spans to the collector in the settings, if there is one.
+    /// The same, which sends spans and metrics to the collector in the settings, if there is one.
     ///
     /// # Errors
     /// If there is one: this program was built without an exporter.

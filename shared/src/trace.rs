@@ -13,8 +13,6 @@
 //! a collector in the settings, all of this costs a look at a flag.
 
 mod context;
-#[cfg(feature = "otlp")]
-mod otlp;
 mod span;
 
 use std::sync::OnceLock;
@@ -24,8 +22,6 @@ use std::time::SystemTime;
 use crate::broker::Message;
 
 pub use self::context::{BadTraceContext, TraceContext, TraceId};
-#[cfg(feature = "otlp")]
-pub(crate) use self::otlp::Exporter;
 pub use self::span::{Ended, Kind, Span, Tree, Value};
 
 /// The header of messages and HTTP requests that a context travels in.

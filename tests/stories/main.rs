@@ -10,6 +10,7 @@ mod disk;
 mod doctor;
 mod film;
 mod metrics;
+mod push;
 mod ready;
 mod rights;
 mod storm;

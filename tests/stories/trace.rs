@@ -307,25 +307,25 @@ async fn timed(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_never_answers_delays_no_film_and_its_spans_are_counted() -> Result<()> {
+async fn a_collector_that_never_answers_delays_no_film_and_what_it_misses_is_counted() -> Result<()>
+{
     let (usual, _) = timed(String::new(), async |_| Ok(())).await?;
     let silent = Collector::start(Temper::Silent).await?;
-    let url = silent.url();
-    let telemetry = format!("[telemetry]\notlp_endpoint = \"{url}\"\n");
-    let (slow, ended) = timed(telemetry, async |stage| {
-        let dropped = async || {
+    let telemetry = |url: String| {
+        format!("[telemetry]\notlp_endpoint = \"{url}\"\notlp_metrics_interval_ms = 100\n")
+    };
+    let (slow, ended) = timed(telemetry(silent.url()), async |stage| {
+        let missed = async || {
             let page = stage.bytes("/metrics").await?;
             let page = String::from_utf8(page)?;
-            let line = page
-                .lines()
-                .find_map(|line| line.strip_prefix("callsheet_spans_dropped_total "));
-            ensure!(
-                line.context("the metric")? != "0",
-                "nothing was thrown away yet"
-            );
+            for metric in ["spans_dropped_total", "metric_pushes_failed_total"] {
+                let name = format!("callsheet_{metric} ");
+                let line = page.lines().find_map(|line| line.strip_prefix(&name));
+                ensure!(line.context("the metric")? != "0", "{name}is 0 still");
+            }
             Ok::<_, anyhow::Error>(())
         };
-        until("spans to be thrown away", Duration::from_secs(60), dropped).await;
+        until("something to be missed", Duration::from_secs(60), missed).await;
         Ok(())
     })
     .await?;
@@ -340,8 +340,7 @@ async fn a_collector_that_never_answers_delays_no_film_and_its_spans_are_counted
     // Nobody is there at all.
     let gone = silent.url();
     drop(silent);
-    let telemetry = format!("[telemetry]\notlp_endpoint = \"{gone}\"\n");
-    let (away, _) = timed(telemetry, async |_| Ok(())).await?;
+    let (away, _) = timed(telemetry(gone), async |_| Ok(())).await?;
     ensure!(
         away < usual * 2 + Duration::from_secs(2),
         "{away:?} with no collector there, {usual:?} with none"

@@ -1,13 +1,18 @@
-//! An OpenTelemetry collector of a test's own: takes OTLP over HTTP and keeps the spans.
+//! An OpenTelemetry collector of a test's own: takes OTLP over HTTP and keeps the spans and the metrics.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsDouble;
+use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,14 +27,95 @@ pub enum Temper {
     Takes,
     /// It takes the connection, and never answers.
     Silent,
+    /// It keeps nothing, and answers with success and a page for people.
+    Rubbish,
 }
 
 /// A collector. It ends with this value.
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    spans: Arc<Mutex<Vec<Seen>>>,
+    kept: Arc<Mutex<Kept>>,
     _serving: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    spans: Vec<Seen>,
+    pushes: Vec<Push>,
+    visitors: BTreeSet<(String, String)>,
+}
+
+/// Metrics that were pushed together.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// Whose they are, as `service.name`.
+    pub about: HashMap<String, String>,
+    /// They.
+    pub metrics: Vec<Metric>,
+}
+
+impl Push {
+    /// Whose it is, as `callsheet-coordinator`.
+    pub fn service(&self) -> &str {
+        self.about.get("service.name").map_or("", String::as_str)
+    }
+
+    /// The values by the names that a page for Prometheus has for them.
+    pub fn values(&self) -> BTreeMap<String, f64> {
+        let mut values = BTreeMap::new();
+        for metric in &self.metrics {
+            let name = &metric.name;
+            let mut numbers = |points: &[NumberDataPoint]| {
+                for point in points {
+                    let Some(AsDouble(value)) = point.value else {
+                        continue;
+                    };
+                    values.insert(series(name, &point.attributes, None), value);
+                }
+            };
+            match &metric.data {
+                Some(Data::Sum(sum)) => numbers(&sum.data_points),
+                Some(Data::Gauge(gauge)) => numbers(&gauge.data_points),
+                Some(Data::Histogram(histogram)) => {
+                    for point in &histogram.data_points {
+                        values.extend(of_histogram(name, point));
+                    }
+                }
+                _ => {}
+            }
+        }
+        values
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no test counts so far")]
+fn of_histogram(name: &str, point: &HistogramDataPoint) -> Vec<(String, f64)> {
+    let named =
+        |end: &str, bound: Option<&str>| series(&format!("{name}{end}"), &point.attributes, bound);
+    let mut values = vec![
+        (named("_count", None), point.count as f64),
+        (named("_sum", None), point.sum.unwrap_or_default()),
+    ];
+    let bounds = point.explicit_bounds.iter().map(ToString::to_string);
+    let mut so_far = 0;
+    for (bound, here) in bounds.chain(["+Inf".to_owned()]).zip(&point.bucket_counts) {
+        so_far += here;
+        values.push((named("_bucket", Some(&bound)), so_far as f64));
+    }
+    values
+}
+
+fn series(name: &str, attributes: &[KeyValue], bound: Option<&str>) -> String {
+    let text = |it: &KeyValue| texts(vec![it.clone()]).remove(&it.key).unwrap_or_default();
+    let labels = attributes
+        .iter()
+        .map(|it| format!("{}=\"{}\"", it.key, text(it)))
+        .chain(bound.map(|bound| format!("le=\"{bound}\"")));
+    match labels.collect::<Vec<_>>() {
+        labels if labels.is_empty() => name.to_owned(),
+        labels => format!("{name}{{{}}}", labels.join(",")),
+    }
 }
 
 /// A span that was taken.
@@ -80,15 +166,28 @@ impl Collector {
     /// # Errors
     /// If there is none.
     pub async fn start(temper: Temper) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at(([127, 0, 0, 1], 0).into(), temper).await
+    }
+
+    /// Starts one there, where another was.
+    ///
+    /// # Errors
+    /// If somebody else is there.
+    pub async fn start_at(address: SocketAddr, temper: Temper) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let spans = Arc::default();
-        let serving = tokio::spawn(serve(listener, temper, Arc::clone(&spans)));
+        let kept = Arc::default();
+        let serving = tokio::spawn(serve(listener, temper, Arc::clone(&kept)));
         Ok(Self {
             address,
-            spans,
+            kept,
             _serving: AbortOnDropHandle::new(serving),
         })
+    }
+
+    /// Where it is.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// For the settings.
@@ -98,25 +197,38 @@ impl Collector {
 
     /// All spans so far.
     pub fn spans(&self) -> Vec<Seen> {
-        self.spans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.kept).spans.clone()
+    }
+
+    /// All metrics so far of one service, in the order in which they came.
+    pub fn pushes_of(&self, service: &str) -> Vec<Push> {
+        let kept = lock(&self.kept);
+        let own = kept.pushes.iter().filter(|it| it.service() == service);
+        own.cloned().collect()
+    }
+
+    /// What was asked for, by whom: paths, and what `Authorization` said.
+    pub fn visitors(&self) -> BTreeSet<(String, String)> {
+        lock(&self.kept).visitors.clone()
     }
 }
 
-async fn serve(listener: TcpListener, temper: Temper, spans: Arc<Mutex<Vec<Seen>>>) {
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, temper: Temper, kept: Arc<Mutex<Kept>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let spans = Arc::clone(&spans);
+        let kept = Arc::clone(&kept);
         connections.spawn(async move {
             // Who breaks off is heard of by what is missing.
-            let _ = converse(stream, temper, &spans).await;
+            let _ = converse(stream, temper, &kept).await;
         });
     }
 }
 
-async fn converse(mut stream: TcpStream, temper: Temper, spans: &Mutex<Vec<Seen>>) -> Result<()> {
+async fn converse(mut stream: TcpStream, temper: Temper, kept: &Mutex<Kept>) -> Result<()> {
     let mut read = Vec::new();
     loop {
         let head = loop {
@@ -127,41 +239,68 @@ async fn converse(mut stream: TcpStream, temper: Temper, spans: &Mutex<Vec<Seen>
                 return Ok(());
             }
         };
-        let text = String::from_utf8_lossy(&read[..head]).to_ascii_lowercase();
-        anyhow::ensure!(text.starts_with("post /v1/traces "), "{text}");
-        let length = text
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .context("a length")?;
-        let end = head + length.trim().parse::<usize>()?;
+        let text = String::from_utf8_lossy(&read[..head]).into_owned();
+        let path = text
+            .strip_prefix("POST ")
+            .and_then(|rest| rest.split([' ', '?']).next())
+            .context("a path")?;
+        let end = head + header(&text, "content-length").parse::<usize>()?;
         while read.len() < end {
             anyhow::ensure!(stream.read_buf(&mut read).await? > 0, "it breaks off");
         }
         if temper == Temper::Silent {
             std::future::pending::<()>().await;
         }
-        let request = ExportTraceServiceRequest::decode(&read[head..end])?;
-        keep(request, spans);
+        let (sort, answer) = match temper {
+            Temper::Rubbish => ("text/html", "<html>It works!</html>"),
+            Temper::Takes | Temper::Silent => {
+                let visitor = (path.to_owned(), header(&text, "authorization").to_owned());
+                lock(kept).visitors.insert(visitor);
+                keep(path, &read[head..end], kept)?;
+                ("application/x-protobuf", "")
+            }
+        };
         read.drain(..end);
-        let answer =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+        let length = answer.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {sort}\r\ncontent-length: {length}\r\n\r\n{answer}"
+        );
         stream.write_all(answer.as_bytes()).await?;
     }
 }
 
-fn keep(request: ExportTraceServiceRequest, into: &Mutex<Vec<Seen>>) {
-    let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
-    for resource in request.resource_spans {
-        let about = texts(
-            resource
-                .resource
-                .map(|it| it.attributes)
-                .unwrap_or_default(),
-        );
-        let service = about.get("service.name").cloned().unwrap_or_default();
-        let spans = resource.scope_spans.into_iter().flat_map(|it| it.spans);
-        into.extend(spans.map(|span| Seen::of(&service, span)));
+/// What a header says; empty if it is not there.
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let headers = head.lines().filter_map(|line| line.split_once(':'));
+    let mut found = headers.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.next().map_or("", |(_, value)| value.trim())
+}
+
+fn keep(path: &str, body: &[u8], kept: &Mutex<Kept>) -> Result<()> {
+    let about = |it: Option<Resource>| texts(it.map(|it| it.attributes).unwrap_or_default());
+    let mut kept = lock(kept);
+    match path {
+        "/v1/traces" => {
+            for resource in ExportTraceServiceRequest::decode(body)?.resource_spans {
+                let about = about(resource.resource);
+                let service = about.get("service.name").cloned().unwrap_or_default();
+                let spans = resource.scope_spans.into_iter().flat_map(|it| it.spans);
+                kept.spans
+                    .extend(spans.map(|span| Seen::of(&service, span)));
+            }
+        }
+        "/v1/metrics" => {
+            for resource in ExportMetricsServiceRequest::decode(body)?.resource_metrics {
+                let scopes = resource.scope_metrics.into_iter();
+                kept.pushes.push(Push {
+                    about: about(resource.resource),
+                    metrics: scopes.flat_map(|it| it.metrics).collect(),
+                });
+            }
+        }
+        _ => anyhow::bail!("nothing is taken at {path}"),
     }
+    Ok(())
 }
 
 fn texts(attributes: Vec<KeyValue>) -> HashMap<String, String> {

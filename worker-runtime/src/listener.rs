@@ -111,7 +111,7 @@ fn answer<B>(worker: &Worker, request: &Request<B>) -> Response<String> {
         "/metrics" => (
             StatusCode::OK,
             metrics::CONTENT_TYPE,
-            worker.metrics.page(worker),
+            worker.metrics.page(worker).text(),
         ),
         "/healthz" => (StatusCode::OK, text, "alive\n".to_owned()),
         "/readyz" => match ready(worker) {

@@ -94,7 +94,7 @@ impl Metrics {
     }
 
     /// The page for whoever asks now.
-    pub(crate) fn page(&self, worker: &Worker) -> String {
+    pub(crate) fn page(&self, worker: &Worker) -> Page {
         let mut page = self.registry.page();
         let link = worker.broker.link();
         page.about(worker.program(), matches!(&*link.borrow(), Link::Up(_)));
@@ -110,7 +110,7 @@ impl Metrics {
         for device in worker.admission.told().0 {
             card(&mut page, &device);
         }
-        page.text()
+        page
     }
 }
 

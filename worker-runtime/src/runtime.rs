@@ -10,6 +10,7 @@ use shared::artifacts::ArtifactStore;
 use shared::broker::SharedBroker;
 use shared::fields;
 use shared::ids::{BootId, RunId};
+use shared::metrics::push;
 use shared::protocol::{ReleaseReason, ToCoordinator, WorkerRef};
 use shared::time::Timestamp;
 use tokio::net::TcpListener;
@@ -155,6 +156,9 @@ pub async fn run_on(
     let end = ended.drop_guard();
     catch_up(&worker, left_over).await;
     let result = live(&worker, listener, shutdown).await;
+    if push::is_on() {
+        push::hand_over(worker.metrics.page(&worker));
+    }
     drop(end);
     drop(worker);
     close(writer).await;
@@ -238,6 +242,11 @@ async fn live(
             Ok(())
         });
     }
+    services.spawn({
+        let worker = Arc::clone(worker);
+        let page = move || std::future::ready(Some(worker.metrics.page(&worker)));
+        async move { match push::regularly(page).await {} }
+    });
     services.spawn(inbox::serve(Arc::clone(worker)));
     services.spawn({
         let worker = Arc::clone(worker);

@@ -17,5 +17,5 @@ pub(super) async fn show(
     State(coordinator): State<Coordinator>,
 ) -> Result<impl IntoResponse, ApiError> {
     let page = coordinator.metrics().await?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page))
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()))
 }

@@ -52,6 +52,15 @@ pub const SPANS_DROPPED: Metric = Metric {
     help: "Spans that were thrown away, since the collector was away or too slow.",
 };
 
+/// Metrics that were not taken.
+pub const PUSHES_FAILED: Metric = Metric {
+    name: "callsheet_metric_pushes_failed_total",
+    kind: Counter,
+    labels: &[],
+    teller: Everyone,
+    help: "Pushes of metrics that the collector did not take; the next one tells the same counters as they are then.",
+};
+
 /// Jobs that wait for a worker.
 pub const JOBS_QUEUED: Metric = Metric {
     name: "callsheet_jobs_queued",
@@ -328,6 +337,7 @@ pub const ALL: &[&Metric] = &[
     &BROKER_CONNECTED,
     &SPANS_EXPORTED,
     &SPANS_DROPPED,
+    &PUSHES_FAILED,
     &JOBS_QUEUED,
     &JOBS_RUNNING,
     &QUEUE_AGE,

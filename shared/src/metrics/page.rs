@@ -1,4 +1,4 @@
-//! One answer to somebody who asks for the metrics.
+//! All metrics of a program at one time: for somebody who asks for them, or to be pushed.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,13 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, Opts, TextEncoder};
 
-use super::{Kind, Metric, catalogue};
+use super::{Kind, Metric, catalogue, push};
 use crate::trace;
 
-/// One answer. What can be read off is set on it.
+/// All metrics of a program. What can be read off is set on it.
 #[derive(Debug)]
 pub struct Page {
+    program: String,
     families: Vec<MetricFamily>,
     gauges: BTreeMap<&'static str, GaugeVec>,
 }
@@ -19,6 +20,7 @@ pub struct Page {
 impl Page {
     pub(super) fn new(families: Vec<MetricFamily>) -> Self {
         Self {
+            program: String::new(),
             families,
             gauges: BTreeMap::new(),
         }
@@ -26,11 +28,13 @@ impl Page {
 
     /// What every program tells of itself.
     pub fn about(&mut self, program: &str, is_connected: bool) {
+        program.clone_into(&mut self.program);
         let version = env!("CARGO_PKG_VERSION");
         self.set(&catalogue::BUILD_INFO, &[program, version], 1.0);
         self.set(&catalogue::BROKER_CONNECTED, &[], truth(is_connected));
         self.count(&catalogue::SPANS_EXPORTED, trace::exported());
         self.count(&catalogue::SPANS_DROPPED, trace::dropped());
+        self.count(&catalogue::PUSHES_FAILED, push::failed());
     }
 
     /// It is so now. `labels` are the values of the metric's labels, in its order.
@@ -83,12 +87,22 @@ impl Page {
     /// # Panics
     /// Never: what is on it was checked when it was set.
     pub fn text(self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.families())
+            .expect("each family has a series and a name")
+    }
+
+    /// What is on it, in the order of names.
+    pub(crate) fn families(self) -> Vec<MetricFamily> {
         let mut families = self.families;
         families.extend(self.gauges.values().flat_map(GaugeVec::collect));
         families.sort_by(|one, other| one.name().cmp(other.name()));
-        TextEncoder::new()
-            .encode_to_string(&families)
-            .expect("each family has a series and a name")
+        families
+    }
+
+    /// The program that it is about.
+    pub fn program(&self) -> &str {
+        &self.program
     }
 }
 

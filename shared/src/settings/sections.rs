@@ -1,6 +1,7 @@
 //! The sections that several programs share.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -9,6 +10,7 @@ use url::Url;
 use super::Secret;
 use crate::film::Mistake;
 use crate::http;
+use crate::time::millis;
 
 /// Section `[broker]`: where RabbitMQ is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,13 +130,19 @@ impl LogSettings {
     }
 }
 
+/// Shortest pause between two pushes of metrics.
+const SHORTEST_PUSH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Section `[telemetry]`: where traces and metrics go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetrySettings {
-    /// The collector of traces; empty: none.
+    /// The collector of traces and metrics; empty: none.
     #[serde(default)]
     pub otlp_endpoint: String,
-    /// What this program is called in traces; empty: as it is called.
+    /// How often metrics are pushed to it; 0: never. Default 0, where it is not read from a file.
+    #[serde(default, rename = "otlp_metrics_interval_ms", with = "millis")]
+    pub otlp_metrics_interval: Duration,
+    /// What this program is called in traces and metrics; empty: as it is called.
     #[serde(default)]
     pub service_name: String,
     /// Where a worker tells its metrics; empty: nowhere.
@@ -160,6 +168,12 @@ impl TelemetrySettings {
             "it must be written as http://HOST:PORT, or be empty",
         );
         need(
+            self.push_interval()
+                .is_none_or(|it| it >= SHORTEST_PUSH_INTERVAL),
+            "otlp_metrics_interval_ms",
+            "it must be at least 100, or 0 for never",
+        );
+        need(
             self.metrics_listen.is_empty() || self.metrics_address().is_some(),
             "metrics_listen",
             "it must be written as ADDRESS:PORT, as in 127.0.0.1:9464, or be empty",
@@ -183,6 +197,11 @@ impl TelemetrySettings {
     pub fn collector(&self) -> Option<Url> {
         let url = Url::parse(&self.otlp_endpoint).ok()?;
         (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    }
+
+    /// How often metrics are pushed, if they are.
+    pub fn push_interval(&self) -> Option<Duration> {
+        Some(self.otlp_metrics_interval).filter(|interval| !interval.is_zero())
     }
 
     /// Where a worker tells its metrics, if anywhere.
@@ -257,5 +276,23 @@ mod tests {
             assert_eq!(mistakes[0].field, "telemetry.metrics_token");
             assert!(mistakes[0].problem.contains("openssl rand -hex 32"));
         }
+    }
+
+    #[test]
+    fn metrics_are_pushed_at_an_interval_or_never() {
+        let each = |millis| TelemetrySettings {
+            otlp_metrics_interval: Duration::from_millis(millis),
+            ..TelemetrySettings::default()
+        };
+        assert_eq!(
+            (each(0).push_interval(), each(0).mistakes()),
+            (None, vec![])
+        );
+        assert_eq!(each(100).push_interval(), Some(SHORTEST_PUSH_INTERVAL));
+        assert_eq!(each(100).mistakes(), []);
+        assert_eq!(
+            &*each(99).mistakes()[0].field,
+            "telemetry.otlp_metrics_interval_ms"
+        );
     }
 }

@@ -62,7 +62,7 @@ impl TraceContext {
     }
 
     #[cfg(feature = "otlp")]
-    pub(super) const fn bits(self) -> (u128, u64) {
+    pub(crate) const fn bits(self) -> (u128, u64) {
         (self.trace, self.span)
     }
 }

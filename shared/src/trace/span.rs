@@ -72,15 +72,15 @@ pub struct Span {
     expect(dead_code, reason = "nobody takes it where nothing is exported")
 )]
 pub struct Ended {
-    pub(super) context: TraceContext,
-    pub(super) parent: Option<TraceContext>,
-    pub(super) is_parent_remote: bool,
-    pub(super) name: Cow<'static, str>,
-    pub(super) kind: Kind,
-    pub(super) began: SystemTime,
-    pub(super) ended: SystemTime,
-    pub(super) attributes: Vec<(&'static str, Value)>,
-    pub(super) failure: Option<String>,
+    pub(crate) context: TraceContext,
+    pub(crate) parent: Option<TraceContext>,
+    pub(crate) is_parent_remote: bool,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: Kind,
+    pub(crate) began: SystemTime,
+    pub(crate) ended: SystemTime,
+    pub(crate) attributes: Vec<(&'static str, Value)>,
+    pub(crate) failure: Option<String>,
 }
 
 impl Span {

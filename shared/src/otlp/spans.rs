@@ -1,8 +1,9 @@
-//! The exporter: OTLP over HTTP, on a thread of its own.
+//! Sends spans, on a thread of its own.
 //!
 //! What has ended is put into a queue with a bound. When the collector is away or slow, the queue fills up and what comes then
 //! is thrown away and counted; nobody ever waits for it. `opentelemetry-otlp` packs, sends and tries again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,12 +17,14 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use reqwest::header::AUTHORIZATION;
 use tokio::runtime::Runtime;
 use tracing::{debug, warn};
-use url::Url;
 
-use super::{Ended, Fate, Kind, Value, count};
+use super::collector::Collector;
+use super::{SEND_LIMIT, failed, runtime};
 use crate::telemetry::{Service, TelemetryError};
+use crate::trace::{self, Ended, Fate, Kind, Value, count};
 
 /// Groups of spans that may wait to be sent. The largest, an attempt's, has some twenty spans.
 const QUEUE: usize = 2_048;
@@ -29,53 +32,48 @@ const QUEUE: usize = 2_048;
 const BATCH: usize = 512;
 /// How long a span waits for others to be sent with: a killed process loses no more than this.
 const GATHER: Duration = Duration::from_millis(500);
-/// Longest wait for one answer of the collector, and for all tries to send one batch.
-const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// Longest wait for what is left when the program ends.
-const LAST_LIMIT: Duration = Duration::from_secs(3);
 /// How often a collector that is away is told of again.
 const COMPLAIN_EACH: Duration = Duration::from_secs(60);
 
-/// Sends what has ended, until it is dropped: then it sends what is left, for some seconds at most.
+/// Sends what has ended.
 #[derive(Debug)]
-pub(crate) struct Exporter {
+pub(super) struct Spans {
     wake: SyncSender<Vec<Ended>>,
     ends: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
-impl Exporter {
+impl Spans {
     /// Starts the thread, and has all spans of this process go to it.
-    pub(crate) fn start(service: &Service, collector: &Url) -> Result<Self, TelemetryError> {
-        let failed = |error: &dyn std::error::Error| TelemetryError::Exporter(error.to_string());
-        // The client wants to know how to do TLS, even where it does none.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
-            .timeout(SEND_LIMIT)
+    pub(super) fn start(service: &Service, collector: Collector) -> Result<Self, TelemetryError> {
+        let client = collector.client().build().map_err(|error| failed(&error))?;
+        // The exporter makes requests of its own, in which nobody looks for a name and a password.
+        let asked = client
+            .post(collector.takes("traces"))
             .build()
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(&error.without_url()))?;
+        let authorization = asked.headers().get(AUTHORIZATION);
+        let authorization = authorization.and_then(|value| value.to_str().ok());
+        let headers = authorization.map(|value| (AUTHORIZATION.to_string(), value.to_owned()));
         let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(traces_of(collector))
+            .with_endpoint(asked.url().as_str())
+            .with_headers(headers.into_iter().collect::<HashMap<_, _>>())
             .with_timeout(SEND_LIMIT)
             .build()
             .map_err(|error| failed(&error))?;
         exporter.set_resource(&resource(service));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| failed(&error))?;
         let (queue, ended) = sync_channel(QUEUE);
         let ends = Arc::new(AtomicBool::new(false));
         let sender = Sender {
             exporter,
-            runtime,
+            runtime: runtime()?,
             scope: InstrumentationScope::builder("callsheet")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
-            collector: collector.clone(),
+            collector,
             complained_at: None,
         };
         let thread = {
@@ -86,36 +84,33 @@ impl Exporter {
                 .map_err(|error| failed(&error))?
         };
         let into = queue.clone();
-        let is_first = super::set_sink(Box::new(move |spans: Vec<Ended>| {
+        let is_first = trace::set_sink(Box::new(move |spans: Vec<Ended>| {
             let all = spans.len();
             if into.try_send(spans).is_err() {
                 count(Fate::Dropped, all);
             }
         }));
-        let exporter = Self {
+        let spans = Self {
             wake: queue,
             ends,
-            thread: Some(thread),
+            thread,
         };
         match is_first {
-            true => Ok(exporter),
+            true => Ok(spans),
             false => Err(TelemetryError::ExporterTwice),
         }
     }
-}
 
-impl Drop for Exporter {
-    fn drop(&mut self) {
+    /// Nothing more comes: what is left is sent.
+    pub(super) fn end(&self) {
         self.ends.store(true, Ordering::Release);
         // It may wait for something to send; if the queue is full, it does not.
         let _ = self.wake.try_send(Vec::new());
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        let deadline = Instant::now() + LAST_LIMIT;
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
+    }
+
+    /// Whether that is done.
+    pub(super) fn is_done(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 
@@ -123,7 +118,7 @@ struct Sender {
     exporter: SpanExporter,
     runtime: Runtime,
     scope: InstrumentationScope,
-    collector: Url,
+    collector: Collector,
     complained_at: Option<Instant>,
 }
 
@@ -165,7 +160,7 @@ impl Sender {
                     true => {
                         self.complained_at = Some(Instant::now());
                         warn!(
-                            collector = %shown(&self.collector), %error, spans = all,
+                            collector = %self.collector, %error, spans = all,
                             "spans were thrown away: the collector does not take them (telemetry.otlp_endpoint); films do not \
                              wait for it"
                         );
@@ -190,32 +185,10 @@ fn gather(first: Vec<Ended>, queue: &Receiver<Vec<Ended>>, ends: &AtomicBool) ->
     batch
 }
 
-/// Where a collector takes traces. What people are given is often the address without the path.
-fn traces_of(collector: &Url) -> String {
-    match collector.path() {
-        path if path.ends_with("/v1/traces") => collector.to_string(),
-        _ => format!("{}/v1/traces", collector.as_str().trim_end_matches('/')),
-    }
-}
-
-/// The address without what may be secret in it.
-fn shown(collector: &Url) -> String {
-    let mut shown = collector.clone();
-    // Only a URL without a host refuses, and that one was refused as a setting.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_query(None);
-    shown.to_string()
-}
-
 fn resource(service: &Service) -> Resource {
+    let about = service.attributes();
     Resource::builder_empty()
-        .with_attributes([
-            KeyValue::new("service.name", service.name.clone()),
-            KeyValue::new("service.namespace", "callsheet"),
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", service.instance.clone()),
-        ])
+        .with_attributes(about.map(|(key, value)| KeyValue::new(key, value)))
         .build()
 }
 
@@ -253,24 +226,5 @@ fn data(span: Ended, scope: &InstrumentationScope) -> SpanData {
         links: SpanLinks::default(),
         status: span.failure.map_or(Status::Unset, Status::error),
         instrumentation_scope: scope.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_collector_is_named_with_or_without_the_path() {
-        for (given, used) in [
-            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
-            ("http://c:4318/", "http://c:4318/v1/traces"),
-            ("https://c/otlp", "https://c/otlp/v1/traces"),
-            ("https://c/otlp/v1/traces", "https://c/otlp/v1/traces"),
-        ] {
-            assert_eq!(traces_of(&given.parse().unwrap()), used);
-        }
-        let secret: Url = "https://me:word@c/otlp?key=word".parse().unwrap();
-        assert!(!shown(&secret).contains("word"));
     }
 }

@@ -1,8 +1,8 @@
 //! An OpenTelemetry collector of a test's own: takes OTLP over HTTP and keeps the spans.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,7 +29,7 @@ pub enum Temper {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    spans: Arc<Mutex<Vec<Seen>>>,
+    spans: Arc<watch::Sender<Vec<Seen>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -80,9 +81,17 @@ impl Collector {
     /// # Errors
     /// If there is none.
     pub async fn start(temper: Temper) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into(), temper).await
+    }
+
+    /// Starts one that listens there.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn listen(address: SocketAddr, temper: Temper) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let spans = Arc::default();
+        let spans = Arc::new(watch::Sender::default());
         let serving = tokio::spawn(serve(listener, temper, Arc::clone(&spans)));
         Ok(Self {
             address,
@@ -98,14 +107,21 @@ impl Collector {
 
     /// All spans so far.
     pub fn spans(&self) -> Vec<Seen> {
-        self.spans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.spans.borrow().clone()
+    }
+
+    /// Those that came after the first `known`, as soon as there are any.
+    pub async fn spans_after(&self, known: usize) -> Vec<Seen> {
+        let mut spans = self.spans.subscribe();
+        match spans.wait_for(|spans| spans.len() > known).await {
+            Ok(spans) => spans[known..].to_vec(),
+            // The other end is ours.
+            Err(_) => Vec::new(),
+        }
     }
 }
 
-async fn serve(listener: TcpListener, temper: Temper, spans: Arc<Mutex<Vec<Seen>>>) {
+async fn serve(listener: TcpListener, temper: Temper, spans: Arc<watch::Sender<Vec<Seen>>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let spans = Arc::clone(&spans);
@@ -116,7 +132,11 @@ async fn serve(listener: TcpListener, temper: Temper, spans: Arc<Mutex<Vec<Seen>
     }
 }
 
-async fn converse(mut stream: TcpStream, temper: Temper, spans: &Mutex<Vec<Seen>>) -> Result<()> {
+async fn converse(
+    mut stream: TcpStream,
+    temper: Temper,
+    spans: &watch::Sender<Vec<Seen>>,
+) -> Result<()> {
     let mut read = Vec::new();
     loop {
         let head = loop {
@@ -149,8 +169,7 @@ async fn converse(mut stream: TcpStream, temper: Temper, spans: &Mutex<Vec<Seen>
     }
 }
 
-fn keep(request: ExportTraceServiceRequest, into: &Mutex<Vec<Seen>>) {
-    let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
+fn keep(request: ExportTraceServiceRequest, into: &watch::Sender<Vec<Seen>>) {
     for resource in request.resource_spans {
         let about = texts(
             resource
@@ -160,7 +179,7 @@ fn keep(request: ExportTraceServiceRequest, into: &Mutex<Vec<Seen>>) {
         );
         let service = about.get("service.name").cloned().unwrap_or_default();
         let spans = resource.scope_spans.into_iter().flat_map(|it| it.spans);
-        into.extend(spans.map(|span| Seen::of(&service, span)));
+        into.send_modify(|into| into.extend(spans.map(|span| Seen::of(&service, span))));
     }
 }
 

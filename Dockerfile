@@ -26,7 +26,9 @@ WORKDIR /var/lib/callsheet
 CMD ["callsheet", "--help"]
 
 FROM base AS prebuilt
-COPY target/image/callsheet /usr/local/bin/
+# Such an engine builds this stage for an image from source, too, where there is no such program: what may be missing is written with a
+# `*`, beside something that is there.
+COPY deploy/image/callsheet-worker target/image/callsheet* /usr/local/bin/
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src

@@ -1,15 +1,18 @@
-//! The compose file under a name and on ports of its own.
+//! The compose file under a name, and on ports or an address of its own.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use support::wait::try_until;
 
+use crate::parts::Parts;
 use crate::secrets::Secrets;
-use crate::tls::Tls;
 
-const PROFILE: &str = "builtins";
+/// The engine asks each container at least every 15 s.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
 
 /// A running, or stopped, installation. What is left of it goes with this value.
 pub(crate) struct Project {
@@ -17,57 +20,79 @@ pub(crate) struct Project {
     name: String,
     image: String,
     environment: Vec<(&'static str, String)>,
+    address: Ipv4Addr,
     http_port: u16,
     amqp_port: u16,
+    prometheus_port: u16,
 }
 
 impl Project {
+    /// With those profiles on a host of that name. Its ports are nobody else's.
     pub(crate) fn new(
-        compose: &str,
-        image: &str,
-        rabbitmq: &str,
+        parts: &Parts,
+        profiles: &str,
+        host: &str,
         secrets: &Secrets,
-        tls: Option<&Tls>,
     ) -> Result<Self> {
-        let [http_port, amqp_port, management_port, amqps_port] = free_ports()?;
-        let secrets = secrets.path().to_string_lossy().into_owned();
-        let with_tls = tls.map(|tls| {
-            let files = "docker-compose.yml:deploy/compose.tls.yml".to_owned();
-            let folder = tls.path().to_string_lossy().into_owned();
-            [
-                ("COMPOSE_FILE", files),
-                ("CALLSHEET_TLS", folder),
-                ("CALLSHEET_AMQPS_PORT", amqps_port.to_string()),
-            ]
-        });
-        Ok(Self {
-            compose: compose.split(' ').map(ToOwned::to_owned).collect(),
-            name: format!("callsheet-test-{}", std::process::id()),
-            image: image.to_owned(),
+        let [http_port, amqp_port, management_port, prometheus_port] = free_ports()?;
+        let project = Self {
+            compose: parts.compose.split(' ').map(ToOwned::to_owned).collect(),
+            name: format!("callsheet-test-{}-{host}", std::process::id()),
+            image: parts.image.clone(),
             environment: Vec::from([
-                ("COMPOSE_PROFILES", PROFILE.to_owned()),
-                ("CALLSHEET_IMAGE", image.to_owned()),
-                ("RABBITMQ_IMAGE", rabbitmq.to_owned()),
-                ("CALLSHEET_SECRETS", secrets),
-                ("CALLSHEET_HOST", "studio-1".to_owned()),
-                ("CALLSHEET_HTTP_PORT", http_port.to_string()),
-                ("CALLSHEET_AMQP_PORT", amqp_port.to_string()),
-                ("CALLSHEET_MANAGEMENT_PORT", management_port.to_string()),
-            ])
-            .into_iter()
-            .chain(with_tls.into_iter().flatten())
-            .collect(),
+                ("COMPOSE_PROFILES", profiles.to_owned()),
+                ("CALLSHEET_IMAGE", parts.image.clone()),
+                ("RABBITMQ_IMAGE", parts.rabbitmq.clone()),
+                ("PROMETHEUS_IMAGE", parts.prometheus.clone()),
+                ("COLLECTOR_IMAGE", parts.collector.clone()),
+                ("CALLSHEET_HOST", host.to_owned()),
+            ]),
+            address: Ipv4Addr::LOCALHOST,
             http_port,
             amqp_port,
-        })
+            prometheus_port,
+        };
+        let project = project.with("CALLSHEET_SECRETS", secrets.path().to_string_lossy());
+        let project = project.with("CALLSHEET_HTTP_PORT", http_port.to_string());
+        let project = project.with("CALLSHEET_AMQP_PORT", amqp_port.to_string());
+        let project = project.with("CALLSHEET_MANAGEMENT_PORT", management_port.to_string());
+        Ok(project.with("CALLSHEET_PROMETHEUS_PORT", prometheus_port.to_string()))
     }
 
-    pub(crate) fn http_port(&self) -> u16 {
-        self.http_port
+    /// The same, with this in its `.env`.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.into()));
+        self
     }
 
-    pub(crate) fn amqp_port(&self) -> u16 {
-        self.amqp_port
+    /// The same with the first host, be it this one, at that address and on the usual ports: workers in their host's network know no
+    /// others.
+    #[must_use]
+    pub(crate) fn at(mut self, address: Ipv4Addr) -> Self {
+        self.address = address;
+        (self.http_port, self.amqp_port) = (7420, 5672);
+        for usual in ["CALLSHEET_HTTP_PORT", "CALLSHEET_AMQP_PORT"] {
+            self.environment.retain(|(name, _)| *name != usual);
+        }
+        self.with("CALLSHEET_PUBLISH", address.to_string())
+            .with("CALLSHEET_FIRST_HOST", address.to_string())
+    }
+
+    /// Where its coordinator answers, as `127.0.0.1:7420`.
+    pub(crate) fn http(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, self.http_port)
+    }
+
+    /// Where its RabbitMQ answers.
+    pub(crate) fn amqp(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, self.amqp_port)
+    }
+
+    /// Where its Prometheus answers.
+    pub(crate) fn prometheus(&self) -> String {
+        format!("http://127.0.0.1:{}", self.prometheus_port)
     }
 
     pub(crate) fn up(&self, arguments: &[&str]) -> Result<()> {
@@ -84,6 +109,38 @@ impl Project {
 
     pub(crate) fn logs(&self) -> Result<String> {
         self.compose(&["logs", "--no-color"])
+    }
+
+    /// What the first container of a service has printed.
+    pub(crate) fn printed(&self, service: &str) -> Result<String> {
+        docker(&["logs", &self.container(service)?])
+    }
+
+    /// Why a service does not start by that file alone; nothing if it does.
+    pub(crate) fn does_not_start(&self, file: &str, service: &str) -> Option<String> {
+        let up = ["--file", file, "up", "--detach", "--no-build", "--no-deps"];
+        let started = self.compose(&[&up[..], &[service]].concat());
+        started.err().map(|error| error.to_string())
+    }
+
+    /// Waits until the engine calls all its containers healthy that can be.
+    pub(crate) async fn all_are_healthy(&self) -> Result<()> {
+        let label = self.label();
+        try_until("all containers to be healthy", HEALTHY_WITHIN, async || {
+            for other in ["starting", "unhealthy"] {
+                let health = format!("health={other}");
+                let format = ["--format", "{{.Names}}"];
+                let list = ["ps", "--all", "--filter", &label, "--filter", &health];
+                let listed = docker(&[&list[..], &format].concat())?;
+                ensure!(listed.is_empty(), "{other}: {listed}");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn label(&self) -> String {
+        format!("label=com.docker.compose.project={}", self.name)
     }
 
     /// What a shell in the first container of a service prints.
@@ -114,7 +171,7 @@ impl Project {
 
     /// Containers, networks and volumes of this project.
     pub(crate) fn left_over(&self) -> Result<String> {
-        let label = format!("label=com.docker.compose.project={}", self.name);
+        let label = self.label();
         let listed = [
             docker(&["ps", "--all", "--quiet", "--filter", &label])?,
             docker(&["network", "ls", "--quiet", "--filter", &label])?,
@@ -138,6 +195,8 @@ impl Project {
             .args(words)
             // Not the one of whoever runs this.
             .args(["--project-name", &self.name, "--env-file", ".env.example"])
+            // Files of a test's own lie elsewhere, and speak of the folders here.
+            .args(["--project-directory", "."])
             .args(arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root());
@@ -153,11 +212,12 @@ impl Drop for Project {
 }
 
 /// Where the compose file is.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn docker(arguments: &[&str]) -> Result<String> {
+/// What docker prints.
+pub(crate) fn docker(arguments: &[&str]) -> Result<String> {
     printed(Command::new("docker").args(arguments))
 }
 
@@ -174,8 +234,15 @@ fn printed(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// An address of this machine for the host of that number, which nothing else listens on by chance: one that every program has
+/// answers on 127.0.0.1.
+pub(crate) fn address_of(host: u8) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | (high & 63), low, host)
+}
+
 /// Ports that nobody listens on, all of them different.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut listeners = Vec::new();
     for _ in 0..N {
         listeners.push(TcpListener::bind("127.0.0.1:0")?);

@@ -1,6 +1,7 @@
 //! The secrets of the installation, made as its owner makes them: by the image.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +17,11 @@ fn id(which: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+fn new_folder() -> Result<TempDir> {
+    let mut folder = tempfile::Builder::new();
+    Ok(folder.prefix("callsheet-secrets-").tempdir()?)
+}
+
 /// A folder of secrets that goes with this value.
 pub(crate) struct Secrets {
     folder: TempDir,
@@ -24,9 +30,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// By that image, for a broker that programs find there, or where the compose file has it.
     pub(crate) fn make(image: &str, broker: Option<&str>) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("callsheet-secrets-")
-            .tempdir()?;
+        let folder = new_folder()?;
         let user = format!("{}:{}", id("-u")?, id("-g")?);
         let output = Command::new("docker")
             .args(["run", "--rm", "--user", &user, "--volume"])
@@ -58,9 +62,18 @@ impl Secrets {
     }
 
     /// Where the submitter finds the broker from outside.
-    pub(crate) fn submitter_url(&self, port: u16) -> Result<String> {
+    pub(crate) fn submitter_url(&self, broker: SocketAddrV4) -> Result<String> {
         let url = self.token("broker-url-submitter")?;
-        Ok(url.replace("rabbitmq:5672", &format!("127.0.0.1:{port}")))
+        Ok(url.replace("rabbitmq:5672", &broker.to_string()))
+    }
+
+    /// What of them is given to a further host.
+    pub(crate) fn for_a_further_host(&self) -> Result<Self> {
+        let folder = new_folder()?;
+        for name in ["broker-url-worker", "token-worker"] {
+            fs::copy(self.folder.path().join(name), folder.path().join(name))?;
+        }
+        Ok(Self { folder })
     }
 
     /// The names of the files whose secret stands in a text.

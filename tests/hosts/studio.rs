@@ -22,6 +22,7 @@ use support::programs::{Program, path};
 use support::rabbitmq::RabbitMq;
 use support::users::Users;
 use support::wait::try_until;
+use support::workflow::{self, Needs};
 use video_worker::comfyui::tag::Tag;
 
 use crate::network::{Host, Network};
@@ -36,11 +37,6 @@ const LOST_AND_MADE: Duration = Duration::from_secs(180);
 
 /// The workflow, which needs a card here.
 const PROFILE: &str = "moving";
-const MODELS: [(&str, &str); 3] = [
-    ("diffusion_models", "moving.safetensors"),
-    ("text_encoders", "words.safetensors"),
-    ("vae", "pixels.safetensors"),
-];
 /// GiB of each card. Two renders at a time do not fit.
 const CARD_GIB: u64 = 24;
 const LOAD: ByteSize = ByteSize::gib(12);
@@ -376,19 +372,16 @@ pub(crate) fn prompt_of(job: &JobView) -> String {
     Tag::first(job.id, job.take).prompt()
 }
 
-/// The workflow of the stories about ComfyUI, for servers with a card.
+/// A folder with the workflow. Of the host it needs too little for its gate to be asked.
 fn workflow_for_cards(folder: &Path) -> Result<PathBuf> {
-    const GRAPH: &str = include_str!("../comfyui/workflows/moving.json");
-    const MANIFEST: &str = include_str!("../comfyui/workflows/moving.toml");
-    let (head, tail) = MANIFEST.split_once("[memory]\n").context("its memory")?;
-    let mib = |size: ByteSize| size.as_bytes() >> 20;
-    let (load, peak) = (mib(LOAD), mib(PEAK));
-    let memory = format!("load_mib = {load}\npeak_mib = {peak}\nspike_mib = {peak}\n");
     let workflows = folder.join("workflows");
     fs::create_dir(&workflows)?;
-    fs::write(workflows.join("moving.json"), GRAPH)?;
-    let manifest = format!("{head}[memory]\n{memory}{tail}");
-    fs::write(workflows.join("moving.toml"), manifest)?;
+    let needs = Needs {
+        load: LOAD,
+        peak: PEAK,
+        ram: ByteSize::mib(100),
+    };
+    workflow::write(&workflows, PROFILE, needs)?;
     Ok(workflows)
 }
 
@@ -449,7 +442,7 @@ impl Files<'_> {
             steps: STEPS,
             step,
             clip: clip.to_owned(),
-            models: MODELS
+            models: workflow::MODELS
                 .map(|(folder, file)| (folder.to_owned(), vec![file.to_owned()]))
                 .into(),
         };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use bytes::Bytes;
 use reqwest::RequestBuilder;
 use serde::de::DeserializeOwned;
 use shared::api::{FilmStatus, FilmView, SubmitAnswer, WorkerList};
@@ -121,11 +122,7 @@ impl Api {
             Ok(view)
         })
         .await?;
-        let asked = self
-            .http
-            .get(format!("{}/v1/films/{film}/film.mp4", self.base));
-        let sent = asked.bearer_auth(&self.token).send().await?;
-        let file = sent.error_for_status()?.bytes().await?;
+        let file = self.bytes(&format!("/v1/films/{film}/film.mp4")).await?;
         ensure!(file.get(4..8) == Some(b"ftyp"), "the film is no MP4 file");
         Ok(view)
     }
@@ -150,6 +147,16 @@ impl Api {
     /// If it does not answer.
     pub async fn film(&self, film: FilmId) -> Result<FilmView> {
         self.get(&format!("/v1/films/{film}")).await
+    }
+
+    /// The file at a path.
+    ///
+    /// # Errors
+    /// If it does not answer, or not with success.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes> {
+        let asked = self.http.get(format!("{}{path}", self.base));
+        let sent = asked.bearer_auth(&self.token).send().await?;
+        Ok(sent.error_for_status()?.bytes().await?)
     }
 
     /// What it says at a path.

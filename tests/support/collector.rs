@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -35,7 +36,7 @@ pub enum Temper {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<watch::Sender<Kept>>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -176,7 +177,7 @@ impl Collector {
     pub async fn start_at(address: SocketAddr, temper: Temper) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let kept = Arc::default();
+        let kept = Arc::new(watch::Sender::default());
         let serving = tokio::spawn(serve(listener, temper, Arc::clone(&kept)));
         Ok(Self {
             address,
@@ -197,27 +198,33 @@ impl Collector {
 
     /// All spans so far.
     pub fn spans(&self) -> Vec<Seen> {
-        lock(&self.kept).spans.clone()
+        self.kept.borrow().spans.clone()
+    }
+
+    /// Those that came after the first `known`, as soon as there are any.
+    pub async fn spans_after(&self, known: usize) -> Vec<Seen> {
+        let mut kept = self.kept.subscribe();
+        match kept.wait_for(|kept| kept.spans.len() > known).await {
+            Ok(kept) => kept.spans[known..].to_vec(),
+            // The other end is ours.
+            Err(_) => Vec::new(),
+        }
     }
 
     /// All metrics so far of one service, in the order in which they came.
     pub fn pushes_of(&self, service: &str) -> Vec<Push> {
-        let kept = lock(&self.kept);
+        let kept = self.kept.borrow();
         let own = kept.pushes.iter().filter(|it| it.service() == service);
         own.cloned().collect()
     }
 
     /// What was asked for, by whom: paths, and what `Authorization` said.
     pub fn visitors(&self) -> BTreeSet<(String, String)> {
-        lock(&self.kept).visitors.clone()
+        self.kept.borrow().visitors.clone()
     }
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn serve(listener: TcpListener, temper: Temper, kept: Arc<Mutex<Kept>>) {
+async fn serve(listener: TcpListener, temper: Temper, kept: Arc<watch::Sender<Kept>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let kept = Arc::clone(&kept);
@@ -228,7 +235,7 @@ async fn serve(listener: TcpListener, temper: Temper, kept: Arc<Mutex<Kept>>) {
     }
 }
 
-async fn converse(mut stream: TcpStream, temper: Temper, kept: &Mutex<Kept>) -> Result<()> {
+async fn converse(mut stream: TcpStream, temper: Temper, kept: &watch::Sender<Kept>) -> Result<()> {
     let mut read = Vec::new();
     loop {
         let head = loop {
@@ -255,7 +262,7 @@ async fn converse(mut stream: TcpStream, temper: Temper, kept: &Mutex<Kept>) -> 
             Temper::Rubbish => ("text/html", "<html>It works!</html>"),
             Temper::Takes | Temper::Silent => {
                 let visitor = (path.to_owned(), header(&text, "authorization").to_owned());
-                lock(kept).visitors.insert(visitor);
+                kept.send_modify(|kept| drop(kept.visitors.insert(visitor)));
                 keep(path, &read[head..end], kept)?;
                 ("application/x-protobuf", "")
             }
@@ -276,27 +283,30 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
     found.next().map_or("", |(_, value)| value.trim())
 }
 
-fn keep(path: &str, body: &[u8], kept: &Mutex<Kept>) -> Result<()> {
+fn keep(path: &str, body: &[u8], kept: &watch::Sender<Kept>) -> Result<()> {
     let about = |it: Option<Resource>| texts(it.map(|it| it.attributes).unwrap_or_default());
-    let mut kept = lock(kept);
     match path {
         "/v1/traces" => {
-            for resource in ExportTraceServiceRequest::decode(body)?.resource_spans {
+            let sent = ExportTraceServiceRequest::decode(body)?.resource_spans;
+            let spans = sent.into_iter().flat_map(|resource| {
                 let about = about(resource.resource);
                 let service = about.get("service.name").cloned().unwrap_or_default();
                 let spans = resource.scope_spans.into_iter().flat_map(|it| it.spans);
-                kept.spans
-                    .extend(spans.map(|span| Seen::of(&service, span)));
-            }
+                spans.map(move |span| Seen::of(&service, span))
+            });
+            kept.send_modify(|kept| kept.spans.extend(spans));
         }
         "/v1/metrics" => {
-            for resource in ExportMetricsServiceRequest::decode(body)?.resource_metrics {
-                let scopes = resource.scope_metrics.into_iter();
-                kept.pushes.push(Push {
-                    about: about(resource.resource),
-                    metrics: scopes.flat_map(|it| it.metrics).collect(),
-                });
-            }
+            let sent = ExportMetricsServiceRequest::decode(body)?.resource_metrics;
+            let pushes = sent.into_iter().map(|resource| Push {
+                about: about(resource.resource),
+                metrics: resource
+                    .scope_metrics
+                    .into_iter()
+                    .flat_map(|it| it.metrics)
+                    .collect(),
+            });
+            kept.send_modify(|kept| kept.pushes.extend(pushes));
         }
         _ => anyhow::bail!("nothing is taken at {path}"),
     }

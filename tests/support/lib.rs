@@ -16,6 +16,7 @@ pub mod stage;
 pub mod submitter;
 pub mod users;
 pub mod wait;
+pub mod workflow;
 
 /// Prints what is logged, if `RUST_LOG` says so: for looking into a story that fails.
 pub fn log_to_terminal() {

@@ -90,7 +90,7 @@ pub async fn run(
     artifacts: ArtifactStore,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let host = Arc::new(ThisHost::default());
+    let host = Arc::new(ThisHost::counting(config.gpu.host_memory));
     run_on(host, backends, config, broker, artifacts, shutdown).await
 }
 

@@ -1,21 +1,30 @@
 //! Which processes serve an address of this host: the driver tells who holds memory by process, settings name servers by URL.
 //!
 //! Only where the system tells it in files (Linux). Elsewhere nothing is known, which is an answer that everybody must live
-//! with: in containers it is the usual one.
+//! with: in containers that do not see the processes of their host it is the usual one.
+
+/// What tells a server's process from others where nobody but the administrator sees which process has a port open: the server
+/// runs as another user than we do, as it does for a service of the system and for a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownBy {
+    /// Nothing.
+    Nothing,
+    /// The name of its program, as `ollama`.
+    Name(String),
+    /// The arguments that it says it was started with: the end of its command line, behind the name of an interpreter.
+    Arguments(Vec<String>),
+}
 
 /// The processes of the server that listens on that port of this host, and all that they have started; none if that cannot be
 /// told. Reads some hundred small files: not for an asynchronous task.
-///
-/// `program` is what the server's process is called, as `ollama`. It is needed only if the server runs as another user, as
-/// then nobody but the administrator sees which process has the port open.
-pub fn processes_of(port: u16, program: &str) -> Vec<u32> {
+pub fn processes_of(port: u16, known: &KnownBy) -> Vec<u32> {
     #[cfg(target_os = "linux")]
     {
-        linux::processes_of(port, program)
+        linux::processes_of(port, known)
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = (port, program);
+        let _ = (port, known);
         Vec::new()
     }
 }
@@ -36,6 +45,8 @@ mod linux {
     use std::os::unix::fs::MetadataExt as _;
     use std::path::{Path, PathBuf};
 
+    use super::KnownBy;
+
     /// A socket that waits for connections.
     #[derive(Debug, PartialEq, Eq)]
     struct Listener {
@@ -51,7 +62,7 @@ mod linux {
         name: String,
     }
 
-    pub(super) fn processes_of(port: u16, program: &str) -> Vec<u32> {
+    pub(super) fn processes_of(port: u16, known: &KnownBy) -> Vec<u32> {
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
         let listeners: Vec<Listener> = tables
             .iter()
@@ -67,15 +78,41 @@ mod linux {
             .map(|process| process.pid)
             .filter(|pid| has_open(*pid, &listeners))
             .collect();
-        if roots.is_empty() && !program.is_empty() {
-            let of_its_user = |process: &&Process| {
-                let user = fs::metadata(folder(process.pid)).map(|it| it.uid());
-                user.is_ok_and(|user| listeners.iter().any(|it| it.user == user))
-            };
-            let named = all.iter().filter(|process| process.name == program);
-            roots = named.filter(of_its_user).map(|it| it.pid).collect();
+        if roots.is_empty() {
+            roots = recognised(&listeners, known, &all);
         }
         with_descendants(&roots, &all)
+    }
+
+    /// The processes of a listener's user that are like that. By arguments it must be one alone: another server may have been
+    /// started with the same.
+    fn recognised(listeners: &[Listener], known: &KnownBy, all: &[Process]) -> Vec<u32> {
+        let is_known = |process: &&Process| match known {
+            KnownBy::Nothing => false,
+            KnownBy::Name(name) => process.name == *name,
+            KnownBy::Arguments(arguments) => fs::read(folder(process.pid).join("cmdline"))
+                .is_ok_and(|line| ends_with(&line, arguments)),
+        };
+        let of_its_user = |process: &&Process| {
+            let user = fs::metadata(folder(process.pid)).map(|it| it.uid());
+            user.is_ok_and(|user| listeners.iter().any(|it| it.user == user))
+        };
+        let alike: Vec<&Process> = all.iter().filter(is_known).filter(of_its_user).collect();
+        // What a server has forked, and nothing else was started in, has its command line.
+        let is_first = |it: &&&Process| alike.iter().all(|other| other.pid != it.parent);
+        let first: Vec<u32> = alike.iter().filter(is_first).map(|it| it.pid).collect();
+        match known {
+            KnownBy::Arguments(_) if first.len() > 1 => Vec::new(),
+            KnownBy::Nothing | KnownBy::Name(_) | KnownBy::Arguments(_) => first,
+        }
+    }
+
+    /// Whether a command line, as the kernel writes it, is some program and these arguments.
+    fn ends_with(line: &[u8], arguments: &[String]) -> bool {
+        let line = line.strip_suffix(b"\0").unwrap_or(line);
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let arguments: Vec<&[u8]> = arguments.iter().map(|it| it.as_bytes()).collect();
+        !arguments.is_empty() && words.len() > arguments.len() && words.ends_with(&arguments)
     }
 
     /// The sockets that listen on that port, by the kernel's table of them.
@@ -167,13 +204,77 @@ mod linux {
             let port = listener.local_addr().unwrap().port();
             // It waits for its input, which ends with this test.
             let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-            let found = processes_of(port, "");
+            let found = processes_of(port, &KnownBy::Nothing);
             let (me, its) = (std::process::id(), child.id());
             drop(child.stdin.take());
             child.wait().unwrap();
             assert!(found.contains(&me) && found.contains(&its), "{found:?}");
             drop(listener);
-            assert_eq!(processes_of(port, ""), Vec::<u32>::new());
+            assert_eq!(processes_of(port, &KnownBy::Nothing), Vec::<u32>::new());
+        }
+
+        #[test]
+        fn a_server_of_another_user_is_known_by_its_name_or_by_what_it_was_started_with() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let table = fs::read_to_string("/proc/net/tcp").unwrap();
+            let ours = listeners(&table, port);
+            // They wait for their input, which ends with this test.
+            let start = |arguments: &[&str]| {
+                let mut cat = Command::new("cat");
+                cat.args(arguments).stdin(Stdio::piped());
+                // Of files that are not there.
+                cat.stderr(Stdio::null()).spawn().unwrap()
+            };
+            let arguments = |port: u16| ["-".to_owned(), format!("/of/{port}")];
+            let known = |port: u16| KnownBy::Arguments(arguments(port).to_vec());
+            let [first, second] = [1, 2].map(|number| {
+                let [dash, file] = arguments(number);
+                start(&[&dash, &file])
+            });
+            let all = processes();
+            let twin = start(&["-u", "-", "/of/2"]);
+            let later = processes();
+            assert_eq!(recognised(&ours, &known(1), &all), [first.id()]);
+            assert_eq!(recognised(&ours, &known(2), &all), [second.id()]);
+            assert_eq!(
+                recognised(&ours, &known(2), &later),
+                [0; 0],
+                "which of two?"
+            );
+            assert_eq!(recognised(&ours, &known(3), &all), [0; 0]);
+            assert_eq!(recognised(&ours, &KnownBy::Nothing, &all), [0; 0]);
+            let named = recognised(&ours, &KnownBy::Name("cat".to_owned()), &all);
+            assert!(named.contains(&first.id()) && named.contains(&second.id()));
+            let strangers = [Listener {
+                inode: 1,
+                user: ours[0].user + 1,
+            }];
+            assert_eq!(recognised(&strangers, &known(1), &all), [0; 0]);
+            for mut child in [first, second, twin] {
+                drop(child.stdin.take());
+                child.wait().unwrap();
+            }
+        }
+
+        #[test]
+        fn a_command_line_is_a_program_and_its_arguments() {
+            let arguments = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
+            let table: [(&[u8], Vec<String>, bool); 6] = [
+                (
+                    b"python\0main.py\0--port\08188\0",
+                    arguments(&["main.py", "--port", "8188"]),
+                    true,
+                ),
+                (b"python\0-s\0main.py\0", arguments(&["main.py"]), true),
+                (b"python\0main.py\0\0", arguments(&["main.py", ""]), true),
+                (b"python\0other-main.py\0", arguments(&["main.py"]), false),
+                (b"main.py\0", arguments(&["main.py"]), false),
+                (b"python\0main.py\0", Vec::new(), false),
+            ];
+            for (line, arguments, expected) in table {
+                assert_eq!(ends_with(line, &arguments), expected, "{arguments:?}");
+            }
         }
 
         #[test]

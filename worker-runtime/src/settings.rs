@@ -100,6 +100,20 @@ pub struct GpuSettings {
     /// Folder of what jobs were seen to need; one in the worker's own folder if absent.
     #[serde(default)]
     pub footprints: Option<PathBuf>,
+    /// Whose memory is the host's, for work that needs some beside the card's.
+    #[serde(default)]
+    pub host_memory: HostMemory,
+}
+
+/// Whose memory is the host's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostMemory {
+    /// What this process may use: in a container, its limit.
+    #[default]
+    Ours,
+    /// All of the machine: the servers that need it are outside of this process's container.
+    Machine,
 }
 
 /// Which card a worker's backends run on.

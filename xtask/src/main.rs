@@ -31,8 +31,8 @@ Usage: cargo xtask TASK
                           `cargo xtask gpu-check --help` lists ARGS
   gate-race [ARGS]        worker processes race for one simulated card and are killed meanwhile: with the gate, and with
                           a naive one; `cargo xtask gate-race --help` lists ARGS
-  compose-test            docker-compose.yml on this machine's Docker engine: builds the image, makes films, kills each service
-                          meanwhile, and takes everything down
+  compose-test [ARGS]     docker-compose.yml on this machine's Docker engine: builds the image, makes films with each profile, kills
+                          each service meanwhile, and takes everything down; `--only cards` tells one story of three
   units-test              the systemd units on two machines with systemd (containers), set up as docs/operations.md says
   conformance llm [KIND URL MODEL [KEY-FILE]]
                           hold the story worker against a real language model server: llama.cpp's, as in the tests, or
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Some("bench") => bench(rest),
         Some("gpu-check") => gpu_check(rest),
         Some("gate-race") => gate_race(rest),
-        Some("compose-test") => compose_test::compose_test(),
+        Some("compose-test") => compose_test::compose_test(&rest),
         Some("units-test") => units::units_test(),
         Some("conformance") => conformance::conformance(&rest),
         Some("docs") => docs(),

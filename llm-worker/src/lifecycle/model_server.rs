@@ -11,7 +11,7 @@ use shared::protocol::Resident;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use worker_runtime::backend::{BackendId, BackendSays, OnCard};
-use worker_runtime::serving::{are_there, processes_of};
+use worker_runtime::serving::{KnownBy, are_there, processes_of};
 
 pub use super::tally::Kept;
 use super::tally::{Seen, is_there, one_too_many};
@@ -395,8 +395,11 @@ impl ModelServer {
         if same && !known.is_empty() && are_there(&known) {
             return known;
         }
-        let program = self.seen().0.lifecycle.map_or("", |it| it.program());
-        let found = tokio::task::spawn_blocking(move || processes_of(port, program));
+        let known = match self.seen().0.lifecycle {
+            Some(lifecycle) => KnownBy::Name(lifecycle.program().to_owned()),
+            None => KnownBy::Nothing,
+        };
+        let found = tokio::task::spawn_blocking(move || processes_of(port, &known));
         found.await.unwrap_or_default()
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use url::Url;
 
 use super::SEND_LIMIT;
+use crate::http;
 
 /// A collector that takes OTLP over HTTP. Shown without what may be secret in its address.
 #[derive(Debug, Clone)]
@@ -31,11 +32,7 @@ impl Collector {
 
     /// A client for it.
     pub(super) fn client(&self) -> reqwest::ClientBuilder {
-        // It wants to know how to do TLS, even where it does none.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        reqwest::Client::builder()
-            .user_agent(concat!("callsheet/", env!("CARGO_PKG_VERSION")))
-            .timeout(SEND_LIMIT)
+        http::client_of(&self.0).timeout(SEND_LIMIT)
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Behaviour {
     pub absent: BTreeSet<String>,
     /// Model files by folder.
     pub models: BTreeMap<String, Vec<String>>,
+    /// What it says that it was started with.
+    pub arguments: Vec<String>,
     /// Its card; it works on the host's processor if there is none.
     pub card: Option<Card>,
     /// Whether `/free` frees anything.
@@ -66,6 +68,7 @@ impl Default for Behaviour {
             lost_answers: 0,
             absent: BTreeSet::new(),
             models: BTreeMap::new(),
+            arguments: vec!["main.py".to_owned()],
             card: None,
             frees: true,
         }

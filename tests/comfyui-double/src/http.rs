@@ -303,7 +303,10 @@ async fn free(State(life): Shared, body: Bytes) -> Response {
 }
 
 async fn stats(State(life): Shared) -> Json<Value> {
-    let card = lock(&life.shared.behaviour).card;
+    let (card, arguments) = {
+        let behaviour = lock(&life.shared.behaviour);
+        (behaviour.card, behaviour.arguments.clone())
+    };
     let ram = 25_276_502_016_u64;
     let device = match card {
         Some(card) => json!({
@@ -320,7 +323,7 @@ async fn stats(State(life): Shared) -> Json<Value> {
     };
     let version = life.shared.flavour.version();
     Json(json!({
-        "system": {"os": os, "ram_total": ram, "ram_free": ram, "comfyui_version": version, "python_version": "3.11.7", "pytorch_version": "2.11.0", "embedded_python": false, "argv": ["main.py"]},
+        "system": {"os": os, "ram_total": ram, "ram_free": ram, "comfyui_version": version, "python_version": "3.11.7", "pytorch_version": "2.11.0", "embedded_python": false, "argv": arguments},
         "devices": [device],
     }))
 }

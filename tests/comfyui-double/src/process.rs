@@ -143,6 +143,8 @@ pub fn serve(settings: &str) -> io::Result<()> {
         it.steps = settings.steps;
         it.step = settings.step;
         it.models = settings.models.clone();
+        // As Python has them: the real one is a script, and leaves its interpreter out.
+        it.arguments = std::env::args().skip(1).collect();
     });
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

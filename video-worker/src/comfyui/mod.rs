@@ -9,7 +9,6 @@ mod collect;
 mod driver;
 pub mod graph;
 mod known;
-mod process;
 pub mod render;
 mod server;
 pub mod settings;

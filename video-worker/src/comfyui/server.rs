@@ -12,10 +12,10 @@ use shared::ids::{JobId, ProfileName, RunId, Take};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 use worker_runtime::backend::BackendSays;
+use worker_runtime::serving::{KnownBy, processes_of};
 
 use super::client::{Client, ComfyError, SetUpError, Stats, Version};
 use super::graph::{Graph, Limits, Output};
-use super::process;
 use super::settings::ComfyUiSettings;
 use super::tag::Tag;
 
@@ -121,7 +121,8 @@ impl Server {
         // Only what is on a card is asked for by its process.
         let pids = match (stats.card(), self.client.port()) {
             (Some(_), Some(port)) if self.client.is_here() => {
-                let found = tokio::task::spawn_blocking(move || process::listening_on(port));
+                let known = KnownBy::Arguments(stats.arguments.clone());
+                let found = tokio::task::spawn_blocking(move || processes_of(port, &known));
                 found.await.unwrap_or_default()
             }
             _ => Vec::new(),

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use worker_runtime::gpu::ledger::{BackendNote, BootTime, Ledger, Owner, Page, State};
 use worker_runtime::gpu::reading::DeviceUuid;
-use worker_runtime::settings::{DeviceChoice, GpuSettings};
+use worker_runtime::settings::{DeviceChoice, GpuSettings, HostMemory};
 
 use super::support::backend::{profile, scripted_for};
 use super::support::{Stage, attempt, story, within};
@@ -66,6 +66,7 @@ impl Host {
             library: Some(double.library().to_owned()),
             ledger: Some(ledger.clone()),
             footprints: None,
+            host_memory: HostMemory::Ours,
         };
         Self {
             stage,

@@ -14,6 +14,8 @@ pub struct Stats {
     pub version: Version,
     /// Its system, in its own words: `posix` and `nt` before, `linux` and `win32` now.
     pub os: String,
+    /// What it was started with: its script, and what follows on its command line.
+    pub arguments: Vec<String>,
     /// Host memory that is free.
     pub ram_free: ByteSize,
     /// Its devices, the first one in use.
@@ -74,10 +76,14 @@ impl Stats {
                 why: "it does not say a version of ComfyUI".to_owned(),
             });
         };
+        let arguments = system["argv"].as_array().into_iter().flatten();
         let devices = body["devices"].as_array().into_iter().flatten();
         Ok(Self {
             version: Version::read(version),
             os: system["os"].as_str().unwrap_or_default().to_owned(),
+            arguments: arguments
+                .filter_map(|it| it.as_str().map(ToOwned::to_owned))
+                .collect(),
             ram_free: bytes(&system["ram_free"]),
             devices: devices.map(StatsDevice::read).collect(),
         })

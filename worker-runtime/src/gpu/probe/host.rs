@@ -1,4 +1,5 @@
-//! Memory and processors of this host: what this process may use of them, which in a container is less than what is there.
+//! Memory and processors of this host: what this process may use of them, which in a container is less than what is there. Where
+//! the work is done outside of that container, all memory of the machine counts.
 
 use std::fmt;
 use std::num::NonZero;
@@ -13,6 +14,7 @@ use sysinfo::{
 };
 
 use crate::gpu::reading::HostReading;
+use crate::settings::HostMemory;
 
 /// The host is read again after this long.
 const KEEPS: Duration = Duration::from_millis(500);
@@ -25,7 +27,20 @@ pub trait HostSource: fmt::Debug + Send + Sync {
 
 /// This machine, which is read twice a second at most, however often it is asked for.
 #[derive(Debug, Default)]
-pub struct ThisHost(Mutex<Option<Kept>>);
+pub struct ThisHost {
+    memory: HostMemory,
+    kept: Mutex<Option<Kept>>,
+}
+
+impl ThisHost {
+    /// The same, of which that memory counts.
+    pub fn counting(memory: HostMemory) -> Self {
+        Self {
+            memory,
+            kept: Mutex::default(),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -35,8 +50,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn new() -> Self {
-        let probe = HostProbe::new();
+    fn new(memory: HostMemory) -> Self {
+        let probe = HostProbe::new().map(|probe| probe.counting(memory));
         if let Err(error) = &probe {
             tracing::warn!(
                 error,
@@ -66,8 +81,8 @@ impl Kept {
 
 impl HostSource for ThisHost {
     fn read(&self) -> Option<HostReading> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get_or_insert_with(Kept::new).read()
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get_or_insert_with(|| Kept::new(self.memory)).read()
     }
 }
 
@@ -75,6 +90,7 @@ impl HostSource for ThisHost {
 #[derive(Debug)]
 pub struct HostProbe {
     system: System,
+    memory: HostMemory,
     me: Option<Pid>,
     /// When the processors were looked at last, and how idle they had been since the look before.
     cpu: Option<(Instant, Option<f64>)>,
@@ -88,9 +104,16 @@ impl HostProbe {
     pub fn new() -> Result<Self, String> {
         Ok(Self {
             system: System::new().map_err(|error| format!("{error:?}"))?,
+            memory: HostMemory::default(),
             me: sysinfo::get_current_pid().ok(),
             cpu: None,
         })
+    }
+
+    /// The same, of which that memory counts.
+    #[must_use]
+    pub fn counting(self, memory: HostMemory) -> Self {
+        Self { memory, ..self }
     }
 
     /// The host now. How idle its processors are is known from the second reading on, and is about the time between two
@@ -99,7 +122,10 @@ impl HostProbe {
         let began = Instant::now();
         self.system
             .refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let limits = self.limits();
+        let limits = match self.memory {
+            HostMemory::Ours => self.limits(),
+            HostMemory::Machine => None,
+        };
         let host = [self.system.total_memory(), self.system.available_memory()];
         let [ram_total, ram_available] = usable(host, limits.as_ref()).map(ByteSize::bytes);
         let cores = available_parallelism().map_or(1, NonZero::get);

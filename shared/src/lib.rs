@@ -15,6 +15,7 @@ pub mod http;
 pub mod ids;
 pub mod job;
 pub mod metrics;
+pub mod news;
 pub mod preview;
 pub mod profile;
 pub mod program;

@@ -37,6 +37,22 @@ fn p05_one_worker_with_an_endless_stream_of_scenes_never_waits() {
 }
 
 #[test]
+fn a_backend_that_goes_on_to_its_next_job_raises_no_alarm_and_one_that_keeps_too_much_does() {
+    for goes_on in [true, false] {
+        let it = house();
+        let memory = memory(18, 21, 23);
+        let first = reserved(&mut turn(&it.video, 1, Class::Video));
+        it.card.hold(COMFY, memory.peak);
+        first.finish(memory.load, None).unwrap();
+        let next = goes_on.then(|| reserved(&mut turn(&it.video, 2, Class::Video)));
+        it.card.pass(Duration::from_secs(60));
+        let alarms = it.video.look_after(&[]).unwrap();
+        assert_eq!(alarms.is_empty(), goes_on, "{alarms:?}");
+        drop(next);
+    }
+}
+
+#[test]
 fn a_promise_of_one_worker_makes_the_other_wait_and_the_ticket_tells_why() {
     let it = house();
     let scene = reserved(&mut turn(&it.video, 1, Class::Video));

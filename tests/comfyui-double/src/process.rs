@@ -84,13 +84,26 @@ impl Process {
     /// # Errors
     /// If it has ended.
     pub fn standing(&self) -> io::Result<Standing> {
+        self.ask("")
+    }
+
+    /// From now on each step takes that long, to the millisecond; one that has begun takes as long as it would have.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn take_for_a_step(&self, step: Duration) -> io::Result<()> {
+        self.ask(&step.as_millis().to_string()).map(drop)
+    }
+
+    fn ask(&self, question: &str) -> io::Result<Standing> {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(serde_json::from_str(&server.ask("")?)?)
+        Ok(serde_json::from_str(&server.ask(question)?)?)
     }
 }
 
 /// Is a server with these settings (as JSON), for as long as standard input is open: that ends with whoever has started it.
-/// Says on standard output where it listens, and then, for each line that it reads, how it stands.
+/// Says on standard output where it listens, and then, for each line that it reads, how it stands. Such a line may say how many
+/// milliseconds a step takes from now on.
 ///
 /// # Errors
 /// If the settings are none, or the clip or the card cannot be used.
@@ -118,7 +131,9 @@ fn tell(double: &Double) -> io::Result<()> {
     let mut answers = io::stdout().lock();
     writeln!(answers, "{}", double.url())?;
     for question in io::stdin().lock().lines() {
-        question?;
+        if let Ok(millis) = question?.parse() {
+            double.behave(|it| it.step = Duration::from_millis(millis));
+        }
         let rendered = double.rendered().into_iter();
         let standing = Standing {
             running: double.running(),

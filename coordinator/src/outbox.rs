@@ -122,8 +122,15 @@ async fn report(
 ) {
     let input = match purpose {
         Purpose::Dispatch(dispatch) => {
-            if let Err(error) = &result {
-                tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
+            match &result {
+                Ok(()) => {}
+                // That the broker is away is told where it is connected to, and not once more for each job that waits for it.
+                Err(error @ PublishError::Unknown(_)) => {
+                    tracing::debug!(job.id = %dispatch.job, %error, "an attempt may not have been published yet");
+                }
+                Err(error) => {
+                    tracing::warn!(job.id = %dispatch.job, %error, "an attempt could not be published yet");
+                }
             }
             let out = result.map(|()| Timestamp::now());
             Input::Dispatched { dispatch, out }

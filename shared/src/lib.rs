@@ -15,6 +15,7 @@ pub mod http;
 pub mod ids;
 pub mod job;
 pub mod metrics;
+pub mod news;
 #[cfg(feature = "otlp")]
 mod otlp;
 pub mod preview;

@@ -6,7 +6,10 @@
 )]
 
 mod apart;
+mod camera;
+mod files;
 mod network;
+mod page;
 mod studio;
 
 use std::collections::BTreeSet;
@@ -14,16 +17,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use shared::api::JobView;
 use shared::ids::{Attempt, Take};
-use shared::job::JobKind;
+use shared::job::{JobKind, JobStatus};
+use shared::time::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
-use crate::studio::{Studio, prompt_of};
+use crate::camera::prompt_of;
+use crate::studio::Studio;
 
-/// The camera that is cut off for a minute, and the one that is cut off for good.
+/// The camera that is cut off for a minute, in which its render ends; the one that is cut off as long, and whose render goes on
+/// afterwards; and the one that is cut off for good.
 const AWAY: usize = 0;
 const LOST: usize = 1;
+const OUTLASTS: usize = 2;
 const A_MINUTE: Duration = Duration::from_secs(60);
+/// How often a worker may complain of the same, however long it goes on.
+const SAME_COMPLAINTS: usize = 2;
 /// Films that are ordered at first.
 const FILMS: usize = 4;
 
@@ -44,44 +54,46 @@ fn renders_survive_a_minute_without_network_and_a_host_that_is_lost_takes_only_i
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(two_hosts_are_cut_off(&folder)).unwrap();
+    runtime.block_on(three_hosts_are_cut_off(&folder)).unwrap();
 }
 
-async fn two_hosts_are_cut_off(folder: &Path) -> Result<()> {
+async fn three_hosts_are_cut_off(folder: &Path) -> Result<()> {
     let begun = Instant::now();
     let mut studio = Studio::open(folder).await?;
     say("eight hosts are set up", begun);
     studio.order(FILMS).await?;
     let survives = studio.cut_off_in_mid_render(AWAY).await?;
+    let outlasts = studio.cut_off_in_mid_render(OUTLASTS).await?;
     let cut_off = Instant::now();
     let lost = studio.cut_off_in_mid_render(LOST).await?;
-    say("both are cut off", begun);
+    say("all three are cut off", begun);
     // Work is taken from the queues of a broker that has not noticed yet.
     studio.order(1).await?;
-    studio.is_listed_as(AWAY, &["silent"]).await?;
-    studio.is_listed_as(LOST, &["silent"]).await?;
+    for camera in [AWAY, OUTLASTS, LOST] {
+        studio.is_listed_as(camera, &["silent"]).await?;
+        studio.knows_that_it_is_cut_off(camera).await?;
+    }
     // What it had reported is known by now.
     let stranded = studio.running_at(LOST).await?;
     ensure!(stranded.iter().any(|job| job.id == lost.id), "{stranded:?}");
+    let told_before = studio.steps_told(&outlasts).await?;
     studio.has_rendered(AWAY, &survives).await?;
     sleep_until(cut_off + A_MINUTE).await;
 
-    let plugged_in = Instant::now();
-    studio.cameras[AWAY].host.plug_in()?;
+    let (plugged_in, back_at) = (Instant::now(), Timestamp::now());
+    for camera in [AWAY, OUTLASTS] {
+        studio.cameras[camera].host.plug_in()?;
+    }
     studio.is_listed_as(AWAY, &["idle", "working"]).await?;
+    studio.is_listed_as(OUTLASTS, &["working"]).await?;
     say(
-        "the host that was away for a minute is heard again",
+        "the hosts that were away for a minute are heard again",
         plugged_in,
     );
     let survived = studio.done(survives.id).await?;
-    say(
-        "and its render, which ended meanwhile, is there",
-        plugged_in,
-    );
-    let by = survived.worker.as_ref().context("somebody made it")?;
-    assert_eq!(by.as_str(), studio.cameras[AWAY].name);
-    let tries = (survived.attempt, survived.take, survived.failures);
-    assert_eq!(tries, (Attempt::FIRST, Take::FIRST, 0));
+    is_the_first_try(&survived, &studio, AWAY)?;
+    say("and the render that ended meanwhile is there", plugged_in);
+    studio.is_told_further(&outlasts, told_before).await?;
 
     let told = studio.explained().await?;
     let name = studio.cameras[LOST].name;
@@ -91,10 +103,42 @@ async fn two_hosts_are_cut_off(folder: &Path) -> Result<()> {
     ensure!(!of_lost.online && !of_lost.takes, "{of_lost:?}");
     ensure!(of_lost.reason.contains("for the last time"), "{of_lost:?}");
 
+    // By then the lease of the other render would be over, too, if its host had not begun to keep it again.
+    studio.is_given_up(&lost).await?;
+    let still = studio.job(outlasts.id).await?;
+    ensure!(still.status == JobStatus::Running, "{still:?}");
+    studio.cameras[OUTLASTS].is_still_at(&outlasts)?;
+    studio.cameras[OUTLASTS].hurries()?;
+    let outlasted = studio.done(outlasts.id).await?;
+    is_the_first_try(&outlasted, &studio, OUTLASTS)?;
+    say(
+        "and the render that went on has ended, longer after it began than a lease lasts",
+        cut_off,
+    );
+
+    for camera in [AWAY, OUTLASTS] {
+        studio.takes_work_since(camera, back_at).await?;
+    }
     studio.all_films_are_made().await?;
     say("all films are made", begun);
     studio.is_listed_as(LOST, &["silent"]).await?;
     studio.is_let_go(LOST).await?;
+    each_clip_was_rendered_once(&studio, &stranded).await?;
+    nothing_stays(&studio, &stranded).await
+}
+
+/// It was done without a second try, at that camera.
+fn is_the_first_try(job: &JobView, studio: &Studio, camera: usize) -> Result<()> {
+    let by = job.worker.as_ref().context("somebody made it")?;
+    assert_eq!(by.as_str(), studio.cameras[camera].name);
+    let tries = (job.attempt, job.take, job.failures);
+    assert_eq!(tries, (Attempt::FIRST, Take::FIRST, 0));
+    Ok(())
+}
+
+/// By the servers' own counts: but for those that were lost with their host.
+async fn each_clip_was_rendered_once(studio: &Studio, stranded: &[JobView]) -> Result<()> {
+    let name = studio.cameras[LOST].name;
     let stranded: Vec<_> = stranded.iter().map(|job| job.id).collect();
     let renders = studio.renders()?;
     let (mut clips, mut writers) = (0, BTreeSet::new());
@@ -144,6 +188,32 @@ async fn two_hosts_are_cut_off(folder: &Path) -> Result<()> {
         );
     }
     println!("{clips} clips of {} films", studio.films.len());
+    Ok(())
+}
+
+/// Nothing is left of the trouble, where anybody would look.
+async fn nothing_stays(studio: &Studio, stranded: &[JobView]) -> Result<()> {
+    let told = studio.told_by_the_coordinator().await?;
+    for nothing in [
+        "callsheet_jobs_queued",
+        "callsheet_jobs_running",
+        "callsheet_outbox_attempts",
+    ] {
+        assert_eq!(told.sum(nothing), 0, "{nothing}: {told}");
+    }
+    let expired = told.sum("callsheet_leases_expired_total");
+    assert_eq!(
+        expired,
+        stranded.len(),
+        "only those of the lost host: {told}"
+    );
+    for camera in [AWAY, OUTLASTS] {
+        studio.is_idle_and_open(camera).await?;
+    }
+    for camera in &studio.cameras {
+        let complaints = camera.complaints(SAME_COMPLAINTS);
+        assert!(complaints.is_empty(), "{}: {complaints:?}", camera.name);
+    }
     Ok(())
 }
 

@@ -2,30 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use comfyui_double::process::{Process, Settings, Standing};
-use nvml_double::install::Double as Nvml;
-use nvml_double::state::{Device, State};
 use shared::api::{FilmStatus, JobExplanation, JobView, WorkerList};
 use shared::broker::rights::Role;
-use shared::byte_size::ByteSize;
 use shared::film::FilmRequest;
 use shared::ids::{FilmId, JobId};
 use shared::job::{JobKind, JobStatus};
+use shared::time::Timestamp;
 use support::api::Api;
 use support::clip;
 use support::programs::{Program, path};
 use support::rabbitmq::RabbitMq;
 use support::users::Users;
 use support::wait::try_until;
-use support::workflow::{self, Needs};
-use video_worker::comfyui::tag::Tag;
 
+use crate::camera::{Camera, QUICK, prompt_of};
+use crate::files::{Files, PROFILE, workflow_for_cards};
 use crate::network::{Host, Network};
+use crate::page::Page;
 
 /// How long a silent run is believed alive: longer than a host is away and needs to be heard again, with room for a machine that
 /// is busy with other tests.
@@ -35,23 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Longest wait for a film that lost a job with a host.
 const LOST_AND_MADE: Duration = Duration::from_secs(180);
 
-/// The workflow, which needs a card here.
-const PROFILE: &str = "moving";
-/// GiB of each card. Two renders at a time do not fit.
-const CARD_GIB: u64 = 24;
-const LOAD: ByteSize = ByteSize::gib(12);
-const PEAK: ByteSize = ByteSize::gib(16);
-
 const WRITERS: [&str; 2] = ["writer-1", "writer-2"];
-/// Each camera, and how long a step of its card takes. A render has [`STEPS`]; those of the first two last longer than it takes to
-/// pull a cable.
+/// Each camera, and how long a step of its card takes. A render has twenty; those of the first two last longer than it takes to pull
+/// a cable, and that of the third, until it hurries, longer than a lease.
 const CAMERAS: [(&str, Duration); 4] = [
     ("camera-1", Duration::from_secs(1)),
     ("camera-2", Duration::from_secs(1)),
-    ("camera-3", Duration::from_millis(50)),
-    ("camera-4", Duration::from_millis(50)),
+    ("camera-3", Duration::from_secs(10)),
+    ("camera-4", QUICK),
 ];
-const STEPS: u32 = 20;
 /// Scenes of a film.
 const SCENES: u32 = 3;
 
@@ -63,28 +54,7 @@ pub(crate) struct Studio {
     folder: PathBuf,
     _writers: Vec<(Program, Host)>,
     coordinator: (Program, Host),
-    _broker: (RabbitMq, Host),
-}
-
-/// A host with a card. What runs there ends before it does.
-pub(crate) struct Camera {
-    pub(crate) name: &'static str,
-    _worker: Program,
-    comfyui: Process,
-    card: simulated_gpu::Card,
-    pub(crate) host: Host,
-}
-
-impl Camera {
-    /// How its ComfyUI stands, by its own count: also while nobody can reach it.
-    pub(crate) fn standing(&self) -> Result<Standing> {
-        self.comfyui.standing().context(self.name)
-    }
-
-    /// Who has asked its card for memory that was not there.
-    pub(crate) fn refusals(&self) -> Result<usize> {
-        Ok(self.card.refusals()?.len())
-    }
+    broker: (RabbitMq, Host),
 }
 
 impl Studio {
@@ -142,7 +112,7 @@ impl Studio {
             folder: folder.to_owned(),
             _writers: writers,
             coordinator,
-            _broker: broker,
+            broker,
         };
         studio.everybody_takes_work().await?;
         Ok(studio)
@@ -316,28 +286,116 @@ impl Studio {
         .await
     }
 
+    /// How a job stands.
+    pub(crate) async fn job(&self, job: JobId) -> Result<JobView> {
+        self.api.get(&format!("/v1/jobs/{job}")).await
+    }
+
     /// Waits until a job is done, and looks who did it.
     pub(crate) async fn done(&self, job: JobId) -> Result<JobView> {
         try_until("a job to be done", PATIENCE, async || {
-            let job: JobView = self.api.get(&format!("/v1/jobs/{job}")).await?;
+            let job = self.job(job).await?;
             ensure!(job.status == JobStatus::Completed, "{job:?}");
             Ok(job)
         })
         .await
     }
 
+    /// How many steps of a run have been told.
+    pub(crate) async fn steps_told(&self, job: &JobView) -> Result<u32> {
+        let progress = self.job(job.id).await?.progress;
+        Ok(progress.map_or(0, |it| it.step))
+    }
+
+    /// Waits until more than so many steps of a run are told.
+    pub(crate) async fn is_told_further(&self, job: &JobView, than: u32) -> Result<()> {
+        try_until("a run to be told of", PATIENCE, async || {
+            let told = self.steps_told(job).await?;
+            ensure!(told > than, "step {told}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the run of that job is believed to be lost.
+    pub(crate) async fn is_given_up(&self, job: &JobView) -> Result<()> {
+        try_until("a run to be given up", LEASE + PATIENCE, async || {
+            let job = self.job(job.id).await?;
+            ensure!(job.failures > 0, "{job:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until a camera has taken a clip since then; whoever is idle takes what waits.
+    pub(crate) async fn takes_work_since(&mut self, camera: usize, then: Timestamp) -> Result<()> {
+        let name = self.cameras[camera].name;
+        let is_taken = |job: &JobView| {
+            let worker = job.worker.as_ref();
+            let is_there = worker.is_some_and(|it| it.as_str() == name);
+            is_there && job.kind == JobKind::Scene && job.started_at > Some(then)
+        };
+        try_until("a camera to take work again", PATIENCE, async || {
+            self.keep_busy().await?;
+            let jobs = self.jobs().await?;
+            let any = jobs.iter().any(is_taken);
+            ensure!(any, "{name}: {}", self.jobs_in_short().await?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// What the coordinator tells Prometheus.
+    pub(crate) async fn told_by_the_coordinator(&self) -> Result<Page> {
+        self.api.text("/metrics").await.map(Page)
+    }
+
+    /// Waits until a camera has nothing in hand and would take whatever comes.
+    pub(crate) async fn is_idle_and_open(&self, camera: usize) -> Result<()> {
+        let camera = &self.cameras[camera];
+        try_until("a camera to be idle and open", PATIENCE, async || {
+            let page = camera.page().await?;
+            for (metric, value) in [
+                ("callsheet_broker_connected", 1),
+                ("callsheet_reports_pending", 0),
+                ("callsheet_slots_free", page.sum("callsheet_slots")),
+                ("callsheet_card_promised_bytes", 0),
+            ] {
+                let told = page.sum(metric);
+                ensure!(told == value, "{}: {metric} is {told}", camera.name);
+            }
+            let list: WorkerList = self.api.get("/v1/workers").await?;
+            let mut workers = list.workers.into_iter();
+            let told = workers.find(|it| it.state.worker.worker.as_str() == camera.name);
+            let told = told.context("it is listed")?;
+            let mut waiting = told.state.waiting.iter();
+            let shut = waiting.find(|it| it.profile.as_str() == PROFILE);
+            ensure!(
+                told.online && told.state.running.is_empty() && shut.is_none(),
+                "{told:?}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until the coordinator has no connection to a camera any more.
     pub(crate) async fn is_let_go(&self, camera: usize) -> Result<()> {
-        let address = self.cameras[camera].host.place.address();
-        // As the kernel writes the other end, in its table of the coordinator's host.
-        let number = u32::from_ne_bytes(address.octets());
-        let other_end = format!(" {number:08X}:");
-        let id = self.coordinator.0.id().context("it runs")?;
+        let camera = self.cameras[camera].host.place.address();
         try_until("connections to be given up", PATIENCE, async || {
-            let table = fs::read_to_string(format!("/proc/{id}/net/tcp"))?;
-            let open = table.lines().filter(|line| line.contains(&other_end));
-            let open = open.count();
-            ensure!(open == 0, "{open} are open");
+            let open = connections(&self.coordinator.0, camera)?;
+            ensure!(open.is_empty(), "{open:?} are open");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until a camera's worker has given up its connection to the broker, which nobody has closed.
+    pub(crate) async fn knows_that_it_is_cut_off(&self, camera: usize) -> Result<()> {
+        let broker = self.broker.1.place.address();
+        try_until("a worker to notice", PATIENCE, async || {
+            let open = connections(&self.cameras[camera].worker, broker)?;
+            ensure!(!open.iter().any(|it| it == ESTABLISHED), "{open:?}");
             Ok(())
         })
         .await
@@ -367,102 +425,18 @@ impl Studio {
     }
 }
 
-/// The id under which a job's clip is rendered.
-pub(crate) fn prompt_of(job: &JobView) -> String {
-    Tag::first(job.id, job.take).prompt()
-}
+/// A connection that both ends believe in, as the kernel writes it.
+const ESTABLISHED: &str = "01";
 
-/// A folder with the workflow. Of the host it needs too little for its gate to be asked.
-fn workflow_for_cards(folder: &Path) -> Result<PathBuf> {
-    let workflows = folder.join("workflows");
-    fs::create_dir(&workflows)?;
-    let needs = Needs {
-        load: LOAD,
-        peak: PEAK,
-        ram: ByteSize::mib(100),
+/// How the connections of a program's host to that address are, in the kernel's table of that host.
+fn connections(program: &Program, to: Ipv4Addr) -> Result<Vec<String>> {
+    let id = program.id().context("it runs")?;
+    let table = fs::read_to_string(format!("/proc/{id}/net/tcp"))?;
+    let other_end = format!("{:08X}:", u32::from_ne_bytes(to.octets()));
+    let state = |line: &str| {
+        let mut words = line.split_whitespace().skip(2);
+        let is_it = words.next()?.starts_with(&other_end);
+        words.next().filter(|_| is_it).map(str::to_owned)
     };
-    workflow::write(&workflows, PROFILE, needs)?;
-    Ok(workflows)
-}
-
-/// What the programs are told, and where their files are. All in one folder, of which no two hosts use the same part.
-struct Files<'a> {
-    folder: &'a Path,
-    users: &'a Users,
-    coordinator: &'a str,
-}
-
-impl Files<'_> {
-    /// Starts a program on a host with the secrets of its role.
-    fn start(&self, host: &Host, program: &'static str, role: Role, more: &str) -> Result<Program> {
-        let secret = |name: &str| self.users.file(name).display().to_string();
-        let data = self.folder.join(host.name);
-        let files = match role {
-            Role::Coordinator => format!(
-                "[artifacts]\nurl = '{}'\n\
-                 [access]\nsubmit_token_file = '{}'\noperate_token_file = '{}'\nworker_token_file = '{}'\n",
-                data.join("artifacts").display(),
-                secret("token-submit"),
-                secret("token-operate"),
-                secret("token-worker"),
-            ),
-            _ => format!(
-                "[artifacts]\nurl = '{}'\ntoken_file = '{}'\n[worker]\nworker = '{}'\n",
-                self.coordinator,
-                secret("token-worker"),
-                host.name,
-            ),
-        };
-        let broker = secret(&format!("broker-url-{role}"));
-        // That a server lacks the models of other workflows is said again and again, and would be all that a failed test shows.
-        let log = "[log]\nfilter = 'info,worker_runtime::readiness=error'\n";
-        let settings = format!("[broker]\nurl_file = '{broker}'\n{files}{log}{more}");
-        let file = self.folder.join(format!("{}.toml", host.name));
-        fs::write(&file, settings)?;
-        let arguments = ["--config".into(), file.into_os_string()]
-            .into_iter()
-            .chain(["--data-dir".into(), data.into_os_string()]);
-        let place = host.place.clone();
-        Program::start_at(place, program, host.name, arguments, self.folder)
-    }
-
-    /// Starts a ComfyUI and a worker on a host, with a card of their own.
-    fn camera(&self, host: Host, step: Duration, clip: &Path, workflows: &Path) -> Result<Camera> {
-        let name = host.name;
-        let uuid = format!("GPU-of-{name}");
-        let driver = self.folder.join(format!("{name}-driver"));
-        fs::create_dir(&driver)?;
-        let nvml = Nvml::install(&driver, &State::with([Device::idle(&uuid, CARD_GIB)]))?;
-        let card = simulated_gpu::Card::new(nvml.state_file(), &uuid);
-        let settings = Settings {
-            card: card.clone(),
-            memory: ByteSize::gib(CARD_GIB),
-            load: LOAD,
-            peak: PEAK,
-            steps: STEPS,
-            step,
-            clip: clip.to_owned(),
-            models: workflow::MODELS
-                .map(|(folder, file)| (folder.to_owned(), vec![file.to_owned()]))
-                .into(),
-        };
-        let mut program = host.place.command(env!("CARGO_BIN_EXE_render-double"));
-        let comfyui = Process::start(&mut program, &settings)?;
-        let more = format!(
-            "[gpu]\ndevice = '{uuid}'\nlibrary = '{}'\nledger = '{}'\n\
-             [comfyui]\nurl = '{}'\nworkflows = '{}'\n",
-            nvml.library().display(),
-            self.folder.join(format!("{name}-ledger")).display(),
-            comfyui.url(),
-            workflows.display(),
-        );
-        let worker = self.start(&host, "video-worker", Role::Worker, &more)?;
-        Ok(Camera {
-            name,
-            _worker: worker,
-            comfyui,
-            card,
-            host,
-        })
-    }
+    Ok(table.lines().skip(1).filter_map(state).collect())
 }

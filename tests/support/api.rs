@@ -168,6 +168,16 @@ impl Api {
             .await
     }
 
+    /// What it says at a path, as it is.
+    ///
+    /// # Errors
+    /// If it does not answer, or not with success.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let asked = self.http.get(format!("{}{path}", self.base));
+        let sent = asked.bearer_auth(&self.token).send().await?;
+        Ok(sent.error_for_status()?.text().await?)
+    }
+
     async fn answer<T: DeserializeOwned>(&self, asked: RequestBuilder) -> Result<T> {
         let sent = asked.bearer_auth(&self.token).send().await?;
         Ok(sent.error_for_status()?.json().await?)

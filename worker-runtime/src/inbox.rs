@@ -6,6 +6,8 @@ use std::time::Duration;
 use shared::broker::{Delivery, Queue, ReadOptions, SubscribeError, Subscription};
 use shared::failure::chain;
 use shared::fields;
+use shared::log_news;
+use shared::news::News;
 use shared::protocol::{Envelope, ToWorker};
 use tokio::time::sleep;
 
@@ -33,11 +35,13 @@ pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
         priority: 0,
     };
     let mut was_open = false;
+    let mut told = News::default();
     loop {
         let mut pause = PAUSE;
         match worker.broker.subscribe(&queue, options).await {
             Ok(mut inbox) => {
                 was_open = true;
+                told.over();
                 worker.set(|conditions| conditions.inbox_open = true);
                 read(&worker, inbox.as_mut()).await;
                 worker.set(|conditions| conditions.inbox_open = false);
@@ -47,7 +51,9 @@ pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
                 return Err(WorkerError::InboxRefused(why));
             }
             Err(SubscribeError::Refused(why)) => {
-                tracing::error!(
+                log_news!(
+                    told.is_news(&why),
+                    error,
                     { fields::REASON } = why,
                     "the broker refuses the worker's inbox; check the permissions of its user: nothing is taken until then"
                 );
@@ -55,7 +61,13 @@ pub(crate) async fn serve(worker: Arc<Worker>) -> Result<(), WorkerError> {
             }
             // Without rights of its own it can be there before the coordinator has made the exchanges.
             Err(error @ (SubscribeError::Disconnected(_) | SubscribeError::NotThere(_))) => {
-                tracing::warn!({ fields::ERROR } = %error, "the inbox cannot be opened yet; trying again");
+                let error = error.to_string();
+                log_news!(
+                    told.is_news(&error),
+                    warn,
+                    { fields::ERROR } = error,
+                    "the inbox cannot be opened yet; trying again"
+                );
             }
         }
         sleep(pause).await;

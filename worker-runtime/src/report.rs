@@ -6,6 +6,8 @@ use shared::broker::{Message, PublishError, Queue, SharedBroker};
 use shared::failure::{Failure, FailureKind, chain};
 use shared::fields;
 use shared::ids::{RunId, StoreId};
+use shared::log_news;
+use shared::news::News;
 use shared::protocol::{AttemptFailed, Envelope, ToCoordinator};
 use shared::trace::{self, Kind, Span, TraceContext};
 use tokio_util::sync::CancellationToken;
@@ -103,6 +105,7 @@ impl Reporter {
         mut report: Envelope<ToCoordinator>,
     ) -> bool {
         let mut pause = FIRST_PAUSE;
+        let mut told = News::default();
         loop {
             let message = Message::durable(report.message_id, report.to_json());
             let message = trace::mark(message, part_of);
@@ -119,7 +122,9 @@ impl Reporter {
                     }
                 },
                 Err(PublishError::Refused(why)) => {
-                    tracing::error!(
+                    log_news!(
+                        told.is_news(&why),
+                        error,
                         { fields::REASON } = why,
                         "the broker refuses a report; check the permissions of the worker's user and the queue's settings: \
                          it is published again"

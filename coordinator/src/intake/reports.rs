@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use shared::artifact::Artifact;
 use shared::artifacts::{ArtifactError, ArtifactStore};
-use shared::broker::{
-    Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park,
-};
+use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, Subscription, park};
 use shared::failure::{Failure, FailureKind};
 use shared::ids::StoreId;
+use shared::log_news;
+use shared::news::News;
 use shared::profile::Profile;
 use shared::protocol::{AttemptProgress, Envelope, ToCoordinator};
 use shared::trace::{self, Arrival};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DISCONNECTED_PAUSE, PREFETCH, REFUSED_PAUSE};
+use super::{PREFETCH, wait_for};
 use crate::engine::Input;
 
 /// Pause before a product is looked for again in a store that failed.
@@ -31,6 +31,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let checks = TaskTracker::new();
+    let mut told = News::default();
     let read = async {
         loop {
             match broker
@@ -44,6 +45,7 @@ pub(crate) async fn run(
                 .await
             {
                 Ok(subscription) => {
+                    told.over();
                     let reading = read(
                         &broker,
                         &artifacts,
@@ -55,13 +57,7 @@ pub(crate) async fn run(
                     );
                     reading.await;
                 }
-                Err(SubscribeError::Disconnected(_)) => {
-                    tokio::time::sleep(DISCONNECTED_PAUSE).await;
-                }
-                Err(SubscribeError::Refused(reason) | SubscribeError::NotThere(reason)) => {
-                    tracing::error!(reason, "the queue of reports cannot be read");
-                    tokio::time::sleep(REFUSED_PAUSE).await;
-                }
+                Err(error) => wait_for(&Queue::Reports, error, &mut told).await,
             }
         }
     };
@@ -152,6 +148,7 @@ impl Report {
     /// Passes it on once it is known whether its file is there. A store that fails is asked again, as the file may be fine;
     /// each time the run counts as alive, however long that goes on.
     async fn check(self, file: Artifact, artifacts: ArtifactStore, engine: mpsc::Sender<Input>) {
+        let mut told = News::default();
         let verdict = loop {
             match artifacts.verify(&file).await {
                 Ok(()) => break Ok(()),
@@ -159,8 +156,11 @@ impl Report {
                     break Err(Failure::from_error(FailureKind::Transient, &error));
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = shared::failure::chain(&error),
+                    let error = shared::failure::chain(&error);
+                    log_news!(
+                        told.is_news(&error),
+                        error,
+                        error,
                         "a product cannot be checked; trying again"
                     );
                     tokio::time::sleep(CHECK_PAUSE).await;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use shared::api::SubmitAnswer;
-use shared::broker::{
-    Delivery, Queue, ReadOptions, SharedBroker, SubscribeError, Subscription, park,
-};
+use shared::broker::{Delivery, Queue, ReadOptions, SharedBroker, Subscription, park};
 use shared::film::{FilmRequest, Mistake};
+use shared::news::News;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{DISCONNECTED_PAUSE, PREFETCH, REFUSED_PAUSE};
+use super::{PREFETCH, wait_for};
 use crate::effects;
 use crate::engine::Input;
 
@@ -26,6 +25,7 @@ pub(crate) async fn run(
     engine: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
+    let mut told = News::default();
     let read = async {
         loop {
             if is_reader.wait_for(|is_reader| *is_reader).await.is_err() {
@@ -42,17 +42,12 @@ pub(crate) async fn run(
                 .await
             {
                 Ok(subscription) => {
+                    told.over();
                     is_open.send_replace(true);
                     read(&broker, &engine, subscription).await;
                     is_open.send_replace(false);
                 }
-                Err(SubscribeError::Disconnected(_)) => {
-                    tokio::time::sleep(DISCONNECTED_PAUSE).await;
-                }
-                Err(SubscribeError::Refused(reason) | SubscribeError::NotThere(reason)) => {
-                    tracing::error!(reason, "the queue of submissions cannot be read");
-                    tokio::time::sleep(REFUSED_PAUSE).await;
-                }
+                Err(error) => wait_for(&Queue::Submissions, error, &mut told).await,
             }
         }
     };

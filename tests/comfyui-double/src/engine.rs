@@ -171,9 +171,9 @@ async fn perform(
         }
         tell_state(0, 1, "running");
         life.tell(prompt, "executing", json!({"node": id, "display_node": id}));
-        let (steps, step, silence) = {
+        let (steps, silence) = {
             let behaviour = lock(&life.shared.behaviour);
-            (behaviour.steps, behaviour.step, behaviour.node)
+            (behaviour.steps, behaviour.node)
         };
         let is_the_one = graph::samples(class)
             || (Some(id) == last.as_ref() && !has_sampler(prompt, nodes, cached));
@@ -190,6 +190,7 @@ async fn perform(
         }
         if graph::samples(class) {
             for done in 1..=steps {
+                let step = lock(&life.shared.behaviour).step;
                 if wait(life, &prompt.id, step).await {
                     return Ended::Interrupted(id.clone());
                 }

@@ -2,15 +2,16 @@
 //! it, over its standard input and output: that needs no network.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::byte_size::ByteSize;
+use simulated_gpu::Leashed;
 
 use crate::behaviour::{Card, Content};
 use crate::state::{Double, Flavour};
@@ -55,16 +56,8 @@ pub struct Standing {
 /// A server that was started. It ends when this is dropped, or when the process that holds this is gone, however it went.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
-    pipes: Mutex<Pipes>,
-    card: simulated_gpu::Card,
     url: String,
-}
-
-#[derive(Debug)]
-struct Pipes {
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    server: Mutex<Leashed>,
 }
 
 impl Process {
@@ -74,29 +67,10 @@ impl Process {
     /// # Errors
     /// If it does not start.
     pub fn start(program: &mut Command, settings: &Settings) -> io::Result<Self> {
-        let mut child = program
-            .arg(serde_json::to_string(settings)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (questions, answers) = pipes.ok_or_else(|| io::Error::other("there are no pipes"))?;
-        let mut answers = BufReader::new(answers);
-        let mut url = String::new();
-        answers.read_line(&mut url)?;
-        let url = url.trim().to_owned();
-        if url.is_empty() {
-            let _ = child.kill();
-            let status = child.wait()?;
-            let why = format!("the server did not say where it listens: {status}");
-            return Err(io::Error::other(why));
-        }
-        let pipes = Mutex::new(Pipes { questions, answers });
+        let server = Leashed::start(program, settings, &settings.card)?;
         Ok(Self {
-            child,
-            pipes,
-            card: settings.card.clone(),
-            url,
+            url: server.address().to_owned(),
+            server: Mutex::new(server),
         })
     }
 
@@ -110,27 +84,26 @@ impl Process {
     /// # Errors
     /// If it has ended.
     pub fn standing(&self) -> io::Result<Standing> {
-        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
-        pipes.questions.write_all(b"\n")?;
-        let mut answer = String::new();
-        match pipes.answers.read_line(&mut answer)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(serde_json::from_str(&answer)?),
-        }
+        self.ask("")
     }
-}
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // What a driver does for real. The card may have gone with its folder.
-        let _ = self.card.leave(self.child.id());
+    /// From now on each step takes that long, to the millisecond; one that has begun takes as long as it would have.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn take_for_a_step(&self, step: Duration) -> io::Result<()> {
+        self.ask(&step.as_millis().to_string()).map(drop)
+    }
+
+    fn ask(&self, question: &str) -> io::Result<Standing> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(serde_json::from_str(&server.ask(question)?)?)
     }
 }
 
 /// Is a server with these settings (as JSON), for as long as standard input is open: that ends with whoever has started it.
-/// Says on standard output where it listens, and then, for each line that it reads, how it stands.
+/// Says on standard output where it listens, and then, for each line that it reads, how it stands. Such a line may say how many
+/// milliseconds a step takes from now on.
 ///
 /// # Errors
 /// If the settings are none, or the clip or the card cannot be used.
@@ -160,7 +133,9 @@ fn tell(double: &Double) -> io::Result<()> {
     let mut answers = io::stdout().lock();
     writeln!(answers, "{}", double.url())?;
     for question in io::stdin().lock().lines() {
-        question?;
+        if let Ok(millis) = question?.parse() {
+            double.behave(|it| it.step = Duration::from_millis(millis));
+        }
         let rendered = double.rendered().into_iter();
         let standing = Standing {
             running: double.running(),

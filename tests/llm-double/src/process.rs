@@ -1,10 +1,10 @@
 //! A server in a process of its own, which holds its models' memory on a simulated card.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{self, Write as _};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-use simulated_gpu::Card;
+use simulated_gpu::{Card, Leashed, until_let_go};
 
 use crate::double::{BEHAVE, Double, MODEL, STATE};
 use crate::kind::Kind;
@@ -25,13 +25,7 @@ pub struct Settings {
 
 /// A server that was started. It ends when this is dropped, or when the process that holds this is gone, however it went.
 #[derive(Debug)]
-pub struct Process {
-    child: Child,
-    #[expect(dead_code, reason = "the server ends when it is closed")]
-    leash: Option<ChildStdin>,
-    card: Card,
-    url: String,
-}
+pub struct Process(Leashed);
 
 impl Process {
     /// Starts a server, and returns when it listens. `program` is to hand its last argument, which is added here, to
@@ -40,39 +34,17 @@ impl Process {
     /// # Errors
     /// If it does not start.
     pub fn start(program: &mut Command, settings: &Settings) -> io::Result<Self> {
-        let mut child = program
-            .arg(serde_json::to_string(settings)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let leash = child.stdin.take();
-        let mut url = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut url)?;
-        }
-        let url = url.trim().to_owned();
-        if url.is_empty() {
-            let _ = child.kill();
-            let status = child.wait()?;
-            let why = format!("the server did not say where it listens: {status}");
-            return Err(io::Error::other(why));
-        }
-        Ok(Self {
-            child,
-            leash,
-            card: settings.card.clone(),
-            url,
-        })
+        Leashed::start(program, settings, &settings.card).map(Self)
     }
 
     /// Where it is.
     pub fn url(&self) -> &str {
-        &self.url
+        self.0.address()
     }
 
     /// Its process id: what the card lists it by.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.0.pid()
     }
 
     /// How its models stand.
@@ -80,7 +52,7 @@ impl Process {
     /// # Panics
     /// If it does not answer.
     pub async fn loaded(&self) -> Loaded {
-        let answer = reqwest::get(format!("{}{STATE}", self.url)).await;
+        let answer = reqwest::get(format!("{}{STATE}", self.url())).await;
         answer.unwrap().json().await.unwrap()
     }
 
@@ -89,17 +61,8 @@ impl Process {
     /// # Panics
     /// If it does not answer.
     pub async fn behave(&self, behaviour: &Behaviour) {
-        let told = reqwest::Client::new().post(format!("{}{BEHAVE}", self.url));
+        let told = reqwest::Client::new().post(format!("{}{BEHAVE}", self.url()));
         told.json(behaviour).send().await.unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // What a driver does for real. The card may have gone with its folder.
-        let _ = self.card.leave(self.child.id());
     }
 }
 
@@ -127,11 +90,7 @@ pub fn serve(settings: &str) -> io::Result<()> {
         }
         let double = Double::that_writes(settings.kind, models).await;
         writeln!(io::stdout(), "{}", double.url)?;
-        let ended = tokio::task::spawn_blocking(|| {
-            // Its end is all that is waited for.
-            let _ = io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink());
-        });
-        let _ = ended.await;
+        let _ = tokio::task::spawn_blocking(until_let_go).await;
         settings.card.leave(pid)
     })
 }

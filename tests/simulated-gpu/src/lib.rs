@@ -53,6 +53,7 @@
 mod card;
 mod client;
 mod engine;
+mod leashed;
 mod process;
 mod protocol;
 mod server;
@@ -60,6 +61,7 @@ mod settings;
 
 pub use card::{Card, Refusal};
 pub use client::Client;
+pub use leashed::{Leashed, until_let_go};
 pub use process::Process;
 pub use protocol::{BackendState, Ended, Job, Outcome, Request, Running};
 pub use server::serve;

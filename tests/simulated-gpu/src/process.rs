@@ -1,18 +1,16 @@
 //! A backend's process, held by whoever started it.
 
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io;
+use std::process::Command;
 
 use crate::client::Client;
+use crate::leashed::Leashed;
 use crate::settings::Settings;
 
 /// A backend that was started. It ends when this is dropped, or when the process that holds this is gone, however it went.
 #[derive(Debug)]
 pub struct Process {
-    child: Child,
-    #[expect(dead_code, reason = "the backend ends when it is closed")]
-    leash: Option<ChildStdin>,
-    settings: Settings,
+    server: Leashed,
     client: Client,
 }
 
@@ -23,30 +21,10 @@ impl Process {
     /// # Errors
     /// If it does not start.
     pub fn start(program: &mut Command, settings: &Settings) -> io::Result<Self> {
-        let mut child = program
-            .arg(serde_json::to_string(settings)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let leash = child.stdin.take();
-        let mut address = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut address)?;
-        }
-        match address.trim().parse() {
-            Ok(address) => Ok(Self {
-                child,
-                leash,
-                settings: settings.clone(),
-                client: Client::at(address),
-            }),
-            Err(_) => {
-                let _ = child.kill();
-                let status = child.wait()?;
-                let why = format!("the backend did not say where it listens: {status}");
-                Err(io::Error::other(why))
-            }
-        }
+        let server = Leashed::start(program, settings, &settings.card)?;
+        let address = server.address().parse();
+        let client = Client::at(address.map_err(io::Error::other)?);
+        Ok(Self { server, client })
     }
 
     /// To ask it.
@@ -56,7 +34,7 @@ impl Process {
 
     /// Its process id: what the card lists it by.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.server.pid()
     }
 
     /// Kills it in whatever it does, as the system does; what it held is free when this returns.
@@ -64,16 +42,6 @@ impl Process {
     /// # Errors
     /// If the card cannot be used.
     pub fn kill(&mut self) -> io::Result<()> {
-        let _ = self.child.kill();
-        self.child.wait()?;
-        // What a driver does for real.
-        self.settings.card.leave(self.child.id())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The card may have gone with its folder.
-        let _ = self.kill();
+        self.server.kill()
     }
 }

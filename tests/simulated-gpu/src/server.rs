@@ -1,12 +1,13 @@
 //! Takes requests, one after another.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::leashed::until_let_go;
 use crate::protocol::{BackendState, Request};
 use crate::settings::Settings;
 
@@ -26,8 +27,7 @@ pub fn serve(settings: &str) -> io::Result<()> {
 
     let leashed = Arc::clone(&engine);
     thread::spawn(move || {
-        // Its end is all that is waited for.
-        let _ = io::copy(&mut io::stdin().lock().take(u64::MAX), &mut io::sink());
+        until_let_go();
         leashed.end(0);
     });
     for stream in listener.incoming() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use shared::failure::chain;
 use shared::fields;
+use shared::log_news;
+use shared::news::News;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -96,13 +98,14 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
         backends: worker.backends.clone(),
     };
     let probe = probe(&user.settings);
+    let mut told = News::default();
     loop {
         let mut opening = pin!(open(user.clone(), Arc::clone(&probe)));
         let opened = match timeout(FIND_WITHIN, &mut opening).await {
             Ok(opened) => opened,
             Err(_) => {
                 let why = Fault::Other("nothing; it hangs".to_owned());
-                refuse(worker, places, &NoCard::Fault(why));
+                refuse(worker, places, &NoCard::Fault(why), &mut told);
                 opening.await
             }
         };
@@ -113,7 +116,7 @@ async fn find(worker: &Arc<Worker>, places: &[usize]) -> Arc<Card> {
             }
             Err(why) => why,
         };
-        refuse(worker, places, &why);
+        refuse(worker, places, &why, &mut told);
         match why.is_final() {
             true => pending().await,
             false => sleep(FIND_EACH).await,
@@ -140,8 +143,13 @@ async fn open(user: User, probe: Arc<NvmlProbe>) -> Result<Card, NoCard> {
 }
 
 /// Refuses the work that needs a card.
-fn refuse(worker: &Worker, places: &[usize], why: &NoCard) {
-    tracing::info!({ fields::REASON } = %why, "no work that needs a card is taken");
+fn refuse(worker: &Worker, places: &[usize], why: &NoCard, told: &mut News) {
+    log_news!(
+        told.is_news(&why.to_string()),
+        info,
+        { fields::REASON } = %why,
+        "no work that needs a card is taken"
+    );
     worker.set(|now| {
         for place in places {
             let needs = worker.offers[*place].profile.needs.device;

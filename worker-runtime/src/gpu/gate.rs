@@ -214,13 +214,18 @@ fn settle(
         };
         let outcome = locked.tell(&booked.entry.id, &event, now)?;
         changed |= outcome.next != Next::Same;
-        alarms.extend(
-            outcome
-                .alarm
-                .map(|alarm| (booked.entry.work.backend.clone(), alarm)),
-        );
+        let id = &booked.entry.work.backend;
+        // What a backend holds that has gone on to its next job is that one's, and not odd.
+        let alarm = outcome.alarm.filter(|_| !works(page, id));
+        alarms.extend(alarm.map(|alarm| (id.clone(), alarm)));
     }
     Ok((changed, alarms))
+}
+
+/// Whether that backend has a job.
+fn works(page: &Page, backend: &BackendId) -> bool {
+    let mut entries = page.entries.iter().map(|booked| &booked.entry);
+    entries.any(|entry| entry.work.backend == *backend && matches!(entry.state, State::Job))
 }
 
 /// What was promised, for a request before which those tickets come.

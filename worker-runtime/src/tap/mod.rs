@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::fields;
+use shared::log_news;
+use shared::news::News;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -74,6 +76,8 @@ struct Tap {
     tasks: JoinSet<(usize, LineEnd)>,
     /// When each queue may be tried again.
     blocked_until: Vec<Option<Instant>>,
+    /// What was told last of each queue from which nothing can be taken.
+    told: Vec<News>,
     /// Whether a line was being opened when this was looked at last.
     opening: bool,
     settled_at: Instant,
@@ -104,6 +108,7 @@ impl Tap {
             worker,
             tasks: JoinSet::new(),
             blocked_until: vec![None; queues],
+            told: vec![News::default(); queues],
             opening: false,
             settled_at: Instant::now(),
         }
@@ -263,11 +268,20 @@ impl Tap {
 
     fn ended(&mut self, ended: Result<(usize, LineEnd), JoinError>) {
         match ended {
-            Ok((_, LineEnd::Closed)) => {}
+            Ok((place, LineEnd::Closed)) => {
+                self.told[place].over();
+            }
             Ok((place, LineEnd::Lost(why))) => self.block(place, why, PAUSE_AFTER_LOSS),
             Ok((place, LineEnd::Missing(why))) => self.block(place, why, PAUSE_WHEN_MISSING),
             Ok((place, LineEnd::Stuck(why))) => {
-                tracing::error!({ fields::PROFILE } = %self.worker.offers[place].profile.name, { fields::REASON } = why, "nothing can be taken");
+                let profile = &self.worker.offers[place].profile.name;
+                log_news!(
+                    self.told[place].is_news(&why),
+                    error,
+                    { fields::PROFILE } = %profile,
+                    { fields::REASON } = why,
+                    "nothing can be taken"
+                );
                 self.block(place, why, PAUSE_WHEN_STUCK);
             }
             Err(error) => {

@@ -15,11 +15,14 @@ mod sample;
 mod tests;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use shared::byte_size::ByteSize;
 use shared::failure::chain;
 use shared::fields;
 use shared::ids::ProfileName;
+use shared::log_news;
+use shared::news::News;
 use shared::profile::ResourceRequest;
 use shared::time::Timestamp;
 
@@ -36,6 +39,8 @@ use super::admit::Need;
 #[derive(Debug)]
 pub struct Footprints {
     file: BookFile,
+    /// Why it could not be read, as it was told last: it is read for each decision.
+    told: Mutex<News>,
 }
 
 impl Footprints {
@@ -45,7 +50,8 @@ impl Footprints {
     /// # Errors
     /// If the folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self, FootprintError> {
-        BookFile::open(folder).map(|file| Self { file })
+        let told = Mutex::default();
+        BookFile::open(folder).map(|file| Self { file, told })
     }
 
     /// What the next job of that key needs. What cannot be read counts as not learned: then what was declared counts alone.
@@ -73,12 +79,22 @@ impl Footprints {
     }
 
     fn read(&self) -> Book {
-        self.file.read().unwrap_or_else(|error| {
-            tracing::warn!(
-                { fields::ERROR } = chain(&error),
-                "nothing counts as learned"
-            );
-            Book::default()
-        })
+        let read = self.file.read().map_err(|error| chain(&error));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(book) => {
+                told.over();
+                book
+            }
+            Err(error) => {
+                log_news!(
+                    told.is_news(&error),
+                    warn,
+                    { fields::ERROR } = error,
+                    "nothing counts as learned"
+                );
+                Book::default()
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod broker;
+pub(crate) mod log;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

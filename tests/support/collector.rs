@@ -262,7 +262,7 @@ async fn converse(mut stream: TcpStream, temper: Temper, kept: &watch::Sender<Ke
             Temper::Rubbish => ("text/html", "<html>It works!</html>"),
             Temper::Takes | Temper::Silent => {
                 let visitor = (path.to_owned(), header(&text, "authorization").to_owned());
-                kept.send_modify(|kept| drop(kept.visitors.insert(visitor)));
+                kept.send_if_modified(|kept| kept.visitors.insert(visitor));
                 keep(path, &read[head..end], kept)?;
                 ("application/x-protobuf", "")
             }

@@ -51,7 +51,8 @@ pub(crate) async fn story(parts: &Parts) -> Result<()> {
             .to_vec(),
     };
     first.reservation_reaches_the_engine();
-    let told = tell(parts, &secrets, &first);
+    // A long story within another: their state is not to be carried about.
+    let told = Box::pin(tell(parts, &secrets, &first));
     in_the_end_nothing_is_left(&first.project, told).await
 }
 
@@ -106,7 +107,7 @@ async fn tell(parts: &Parts, secrets: &Secrets, first: &Host) -> Result<()> {
         // Its other worker has no work for a card, and looks at none.
         metrics: vec![SocketAddrV4::new(metrics, 9465)],
     };
-    let told = far_away(first, &further, &api);
+    let told = Box::pin(far_away(first, &further, &api));
     in_the_end_nothing_is_left(&further.project, told).await?;
 
     let begun = Instant::now();

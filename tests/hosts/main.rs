@@ -116,6 +116,7 @@ async fn three_hosts_are_cut_off(folder: &Path) -> Result<()> {
         cut_off,
     );
 
+    studio.cameras[AWAY].hurries()?;
     for camera in [AWAY, OUTLASTS] {
         studio.takes_work_since(camera, back_at).await?;
     }

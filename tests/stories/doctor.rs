@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
     QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
@@ -474,11 +475,16 @@ async fn put_one(broker: &Connection, queue: &str) -> Result<()> {
     Ok(())
 }
 
-/// Its one message has been handed to nobody.
+/// Its one message has been handed to nobody. The queue of reports cannot be asked for a message, only consumed.
 async fn is_untouched(broker: &Connection, queue: &str) -> Result<()> {
     let channel = broker.create_channel().await?;
-    let got = channel.basic_get(queue.into(), BasicGetOptions::default());
-    let got = got.await?.with_context(|| format!("{queue} is empty"))?;
+    let options = BasicConsumeOptions::default();
+    let mut read = channel
+        .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+        .await?;
+    let got = tokio::time::timeout(SOON, read.next()).await;
+    let got = got.with_context(|| format!("{queue} is empty"))?;
+    let got = got.context("a message")??;
     ensure!(!got.redelivered, "{queue}: somebody has had it");
     Ok(())
 }

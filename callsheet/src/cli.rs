@@ -147,7 +147,8 @@ impl Command {
             Self::Workers(workers) => &workers.coordinator,
             Self::Pause(pause) => &pause.coordinator,
             Self::Resume(resume) => &resume.coordinator,
-            Self::Workflows(_) | Self::Doctor(_) => return Place::default(),
+            Self::Doctor(doctor) => &doctor.coordinator,
+            Self::Workflows(_) => return Place::default(),
         };
         let data_dir = match self {
             Self::Film(film) => film.data_dir.data_dir.as_deref(),

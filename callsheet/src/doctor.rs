@@ -10,12 +10,14 @@ mod coordinator;
 mod data_dir;
 mod disk;
 mod ffmpeg;
+mod host;
 mod models;
 mod settings;
 mod store;
+mod token;
 mod workflows;
 
-pub(crate) use self::artifacts::{artifacts, folder_of};
+pub(crate) use self::artifacts::{artifacts, folder_of, is_with_a_coordinator};
 pub(crate) use self::broker::broker;
 pub(crate) use self::card::{card, ledger};
 pub(crate) use self::certificate::certificate;
@@ -24,9 +26,11 @@ pub(crate) use self::coordinator::coordinator;
 pub(crate) use self::data_dir::data_dir;
 pub(crate) use self::disk::disk;
 pub(crate) use self::ffmpeg::ffmpeg;
+pub(crate) use self::host::Host;
 pub(crate) use self::models::models;
 pub(crate) use self::settings::settings;
 pub(crate) use self::store::store;
+pub(crate) use self::token::token;
 pub(crate) use self::workflows::workflows;
 
 use serde::Serialize;
@@ -57,6 +61,14 @@ pub(crate) enum Verdict {
     Note,
     /// Someone must do something.
     Bad,
+}
+
+/// What somebody may have overlooked who looks after a service: it gets its secrets by its environment, and the doctor has another.
+fn given_by_environment(variables: &[&str]) -> String {
+    format!(
+        "what a service gets from its environment must be given to the doctor, too: {} (with systemd `callsheet-doctor` does)",
+        variables.join(", ")
+    )
 }
 
 impl Check {

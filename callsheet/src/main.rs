@@ -26,14 +26,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use indicatif::MultiProgress;
-use shared::settings::SettingsError;
 use shared::telemetry;
 use shared::trace::TraceContext;
 
 use crate::again::Again;
 use crate::cli::{Alone, Asked, Cli, Command};
 use crate::error::CommandError;
-use crate::settings::Settings;
+use crate::settings::{Settings, Unusable};
 
 /// The name that this was called by. The image has one file with four names, as each of the others would bring most of the
 /// same code along.
@@ -71,8 +70,8 @@ pub(crate) struct Context {
     pub(crate) config: Option<PathBuf>,
     /// The trace that whoever calls us has begun: `TRACEPARENT`, as such callers pass it on.
     pub(crate) part_of: Option<TraceContext>,
-    /// Why the settings could not be used, where a command goes on with the defaults.
-    pub(crate) unusable: Option<SettingsError>,
+    /// Why the settings could not be used, where a command goes on nevertheless.
+    pub(crate) unusable: Option<Unusable>,
 }
 
 #[tokio::main]
@@ -99,11 +98,10 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         1 => overrides.push(("log.filter", "info".to_owned())),
         _ => overrides.push(("log.filter", "debug".to_owned())),
     }
-    let (settings, unusable) = match Settings::load(cli.config.as_ref(), overrides) {
-        Ok(settings) => (settings, None),
-        // That is what it is asked for: it tells of them beside everything else.
-        Err(error) if matches!(*command, Command::Doctor(_)) => (Settings::usual()?, Some(error)),
-        Err(error) => return Err(error.into()),
+    let (settings, unusable) = match *command {
+        // That is what it is asked for: it tells of mistakes beside everything else.
+        Command::Doctor(_) => Settings::load_whatever(cli.config.as_ref(), overrides)?,
+        _ => (Settings::load(cli.config.as_ref(), overrides)?, None),
     };
     let is_terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
     let screen = is_terminal.then(MultiProgress::new);

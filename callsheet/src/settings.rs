@@ -14,7 +14,7 @@ use shared::settings::{
 use url::Url;
 use video_worker::comfyui::ComfyUiSettings;
 use video_worker::ffmpeg::FfmpegPrograms;
-use worker_runtime::settings::GpuSettings;
+use worker_runtime::settings::{GpuSettings, WorkerConfig};
 
 /// The defaults that differ from those of the single programs.
 const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -57,16 +57,32 @@ pub(crate) struct ClientSettings {
 impl shared::settings::Settings for Settings {
     fn mistakes(&self) -> Vec<Mistake> {
         [
-            self.log.mistakes(),
-            self.telemetry.mistakes(),
+            self.mistakes_of_others(),
             self.coordinator.mistakes(),
             self.access.mistakes(self.coordinator.listen),
-            self.ffmpeg.mistakes(),
-            self.comfyui.mistakes(),
-            self.llm.mistakes(),
         ]
         .concat()
     }
+}
+
+/// The settings of the command where no coordinator is to run: what would keep one from starting is no mistake.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct WithoutCoordinator(Settings);
+
+impl shared::settings::Settings for WithoutCoordinator {
+    fn mistakes(&self) -> Vec<Mistake> {
+        self.0.mistakes_of_others()
+    }
+}
+
+/// Why settings cannot be used, and which ones a command goes on with that goes on nevertheless.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// Every mistake.
+    pub(crate) error: SettingsError,
+    /// They are those of where nobody has set anything. Else they are as they stand there, and would only keep a coordinator from starting.
+    pub(crate) is_usual: bool,
 }
 
 impl Settings {
@@ -84,6 +100,39 @@ impl Settings {
             std::env::vars_os(),
             flags,
         )
+    }
+
+    /// The same for a command that goes on whatever they are, as far as they can be used.
+    ///
+    /// # Errors
+    /// None: a test loads what is used in the worst case.
+    pub(crate) fn load_whatever(
+        file: Option<&PathBuf>,
+        flags: Vec<(&'static str, String)>,
+    ) -> Result<(Self, Option<Unusable>), SettingsError> {
+        let error = match Self::load(file, flags.clone()) {
+            Ok(settings) => return Ok((settings, None)),
+            Err(error) => error,
+        };
+        let file = file.map(PathBuf::as_path);
+        let environment = std::env::vars_os();
+        let tried = shared::settings::load(&defaults(), file, environment, flags);
+        let (settings, is_usual) = match tried {
+            Ok(WithoutCoordinator(settings)) => (settings, false),
+            Err(_) => (Self::usual()?, true),
+        };
+        Ok((settings, Some(Unusable { error, is_usual })))
+    }
+
+    fn mistakes_of_others(&self) -> Vec<Mistake> {
+        [
+            self.log.mistakes(),
+            self.telemetry.mistakes(),
+            self.ffmpeg.mistakes(),
+            self.comfyui.mistakes(),
+            self.llm.mistakes(),
+        ]
+        .concat()
     }
 
     /// The URL of the broker that programs on several machines share.
@@ -104,11 +153,21 @@ impl Settings {
         Ok(alone.artifacts)
     }
 
+    /// The folder of a worker on this machine.
+    ///
+    /// # Errors
+    /// If the settings cannot be read.
+    pub(crate) fn worker_data_dir(file: Option<&Path>) -> Result<PathBuf, SettingsError> {
+        let defaults = video_worker::DEFAULT_SETTINGS;
+        let alone: WorkerAlone = shared::settings::load(defaults, file, std::env::vars_os(), [])?;
+        Ok(alone.worker.data_dir)
+    }
+
     /// The settings as they are where nobody has set anything.
     ///
     /// # Errors
     /// None: a test loads them.
-    pub(crate) fn usual() -> Result<Self, SettingsError> {
+    fn usual() -> Result<Self, SettingsError> {
         shared::settings::load(&defaults(), None, [], [])
     }
 
@@ -162,6 +221,14 @@ struct ArtifactsAlone {
 }
 
 impl shared::settings::Settings for ArtifactsAlone {}
+
+/// Section `[worker]` alone.
+#[derive(Debug, Deserialize)]
+struct WorkerAlone {
+    worker: WorkerConfig,
+}
+
+impl shared::settings::Settings for WorkerAlone {}
 
 /// The defaults of all the parts, and those that are different here.
 fn defaults() -> String {

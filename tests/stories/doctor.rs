@@ -5,11 +5,20 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use nvml_double::install::Double;
 use nvml_double::state::{Device, State};
 use serde_json::Value;
+use shared::broker::rights::{Rights, Role};
 use support::programs::{Program, path};
 use support::rabbitmq::RabbitMq;
+use support::users::Users;
 use support::wait::{SOON, until};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,18 +27,22 @@ use tokio::net::TcpListener;
 /// Settings of an installation, by section and key; values as TOML writes them.
 type Settings = BTreeMap<(&'static str, &'static str), String>;
 
-/// Everything that films need, on this machine.
+/// Everything that films need, with a user at the broker and a token for each role.
 struct Installation {
     rabbitmq: RabbitMq,
+    users: Users,
     coordinator: Program,
     folder: TempDir,
+    /// Those of the first host, which has the coordinator.
     settings: Settings,
+    /// Those of a further one, which has workers alone.
+    further: Settings,
 }
 
-/// What the doctor said: the names of what is bad, with what was told, and the exit code.
+/// What the doctor said by the names of what it looked at, what is bad of it, and the exit code.
 struct Findings {
+    all: BTreeMap<String, String>,
     bad: BTreeMap<String, String>,
-    all: usize,
     code: Option<i32>,
 }
 
@@ -39,7 +52,9 @@ fn quoted(text: impl std::fmt::Display) -> String {
 
 impl Installation {
     async fn set_up() -> Result<Self> {
-        let rabbitmq = RabbitMq::start().await?;
+        let users = Users::make()?;
+        let rabbitmq = RabbitMq::start_with_definitions(&users.definitions()).await?;
+        users.find_broker_at(&rabbitmq.address().to_string())?;
         let folder = TempDir::new()?;
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(folder.path().join("nvml"))?;
@@ -47,9 +62,19 @@ impl Installation {
             &folder.path().join("nvml"),
             &State::with([Device::idle("GPU-1", 24)]),
         )?;
+        let token = |name: &str| quoted(users.file(name).display());
+        let asks = format!(
+            "[access]\nsubmit_token_file = {}\noperate_token_file = {}\nworker_token_file = {}\n",
+            token("token-submit"),
+            token("token-operate"),
+            token("token-worker")
+        );
+        std::fs::write(at("coordinator.toml"), asks)?;
         let arguments = [
+            "--config".to_owned(),
+            at("coordinator.toml"),
             "--broker".to_owned(),
-            rabbitmq.url(),
+            users.url(Role::Coordinator)?,
             "--data-dir".to_owned(),
             at("data"),
             "--artifacts".to_owned(),
@@ -73,19 +98,34 @@ impl Installation {
             Ok::<_, anyhow::Error>(url)
         })
         .await;
-        let settings = Settings::from([
-            (("broker", "url"), quoted(rabbitmq.url())),
-            (("artifacts", "url"), quoted(at("artifacts"))),
-            (("client", "coordinator"), quoted(url)),
-            (("coordinator", "data_dir"), quoted(at("data"))),
+        let card = [
             (("gpu", "library"), quoted(double.library().display())),
             (("gpu", "ledger"), quoted(at("ledger"))),
+        ];
+        let mut settings = Settings::from([
+            (("broker", "url"), quoted(users.url(Role::Coordinator)?)),
+            (("artifacts", "url"), quoted(at("artifacts"))),
+            (("client", "coordinator"), quoted(&url)),
+            (("client", "token_file"), token("token-operate")),
+            (("coordinator", "data_dir"), quoted(at("data"))),
         ]);
+        settings.extend(card.clone());
+        let mut further = Settings::from([
+            (("broker", "url"), quoted(users.url(Role::Worker)?)),
+            (("artifacts", "url"), quoted(&url)),
+            (("artifacts", "token_file"), token("token-worker")),
+            (("worker", "data_dir"), quoted(at("worker"))),
+            // The file of settings may be the same on all hosts.
+            (("coordinator", "listen"), quoted("0.0.0.0:7420")),
+        ]);
+        further.extend(card);
         Ok(Self {
             rabbitmq,
+            users,
             coordinator,
             folder,
             settings,
+            further,
         })
     }
 
@@ -93,7 +133,19 @@ impl Installation {
         self.folder.path().join(name)
     }
 
-    /// What the doctor finds with that one setting otherwise.
+    /// Where somebody with that name and that password finds the broker.
+    fn broker_of(&self, name: &str, password: &str) -> Result<String> {
+        let url = self.users.url(Role::Coordinator)?;
+        let (_, place) = url.split_once('@').context("a user and a place")?;
+        Ok(format!("amqp://{name}:{password}@{place}"))
+    }
+
+    /// Where whoever looks after the broker finds it.
+    fn broker_of_admin(&self) -> Result<String> {
+        self.broker_of("admin", &self.users.secret("broker-password-admin")?)
+    }
+
+    /// What the doctor finds on the first host with that one setting otherwise.
     async fn with(
         &self,
         section: &'static str,
@@ -101,6 +153,18 @@ impl Installation {
         value: impl std::fmt::Display,
     ) -> Result<Findings> {
         let mut settings = self.settings.clone();
+        settings.insert((section, key), value.to_string());
+        self.find(&settings, &[]).await
+    }
+
+    /// The same on a further one.
+    async fn further_with(
+        &self,
+        section: &'static str,
+        key: &'static str,
+        value: impl std::fmt::Display,
+    ) -> Result<Findings> {
+        let mut settings = self.further.clone();
         settings.insert((section, key), value.to_string());
         self.find(&settings, &[]).await
     }
@@ -126,6 +190,8 @@ impl Installation {
             .arg(&file)
             .args(["doctor", "--json"])
             .current_dir(self.folder.path())
+            .env_remove("CALLSHEET_TOKEN")
+            .env_remove("CALLSHEET_TOKEN_FILE")
             .stdin(Stdio::null());
         let output = command.output().await?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -139,14 +205,21 @@ impl Installation {
             (name, format!("{} {}", check["told"], check["more"]))
         };
         Ok(Findings {
+            all: checks.iter().map(told).collect(),
             bad: bad.map(told).collect(),
-            all: checks.len(),
             code: output.status.code(),
         })
     }
 }
 
 impl Findings {
+    /// There is no fault.
+    fn is_none(&self) -> Result<()> {
+        ensure!(self.bad.is_empty(), "{:?}", self.bad);
+        ensure!(self.code == Some(0), "exit code {:?}", self.code);
+        Ok(())
+    }
+
     /// There is one fault: that one, told with those words.
     fn is_only(&self, name: &str, words: &[&str]) -> Result<()> {
         let names: Vec<_> = self.bad.keys().collect();
@@ -179,12 +252,19 @@ async fn a_clock_that_is_wrong() -> Result<String> {
 async fn each_planted_fault_is_found_by_name_and_none_where_all_is_well() -> Result<()> {
     let mut here = Installation::set_up().await?;
     let healthy = here.find(&here.settings, &[]).await?;
-    ensure!(healthy.bad.is_empty(), "{:?}", healthy.bad);
-    ensure!(
-        healthy.code == Some(0) && healthy.all >= 14,
-        "{} checks",
-        healthy.all
-    );
+    healthy.is_none()?;
+    ensure!(healthy.all.len() >= 15, "{:?}", healthy.all.keys());
+    // One user for everything.
+    let found = here.with("broker", "url", quoted(here.broker_of_admin()?));
+    found.await?.is_none()?;
+    // Where workers are alone, the coordinator is another host's, and only that one is asked.
+    let found = here.find(&here.further, &[]).await?;
+    found.is_none()?;
+    let first = &here.settings[&("client", "coordinator")];
+    let asked = &found.all["coordinator"];
+    ensure!(asked.contains(first.trim_matches('"')), "{asked}");
+    ensure!(found.all["clock"].contains("the same"), "{:?}", found.all);
+    ensure!(!found.all.contains_key("store"), "{:?}", found.all);
 
     let nobody = {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -207,22 +287,25 @@ async fn each_planted_fault_is_found_by_name_and_none_where_all_is_well() -> Res
         .await?;
     found.is_only("broker", &["cannot be reached", "broker.url"])?;
     // 3: a password that is wrong.
-    let wrong = here.rabbitmq.url().replace("guest:guest", "guest:s3cret");
+    let wrong = here.broker_of("coordinator", "s3cret")?;
     let found = here.with("broker", "url", quoted(wrong)).await?;
     found.is_only("broker", &["does not let us in", "password"])?;
     ensure!(!found.bad["broker"].contains("s3cret"));
-    // 4: a user without permissions.
-    for words in [
-        &["add_user", "anna", "word"][..],
-        &["set_permissions", "anna", "^$", "^$", "^$"],
-    ] {
-        here.rabbitmq.ctl(words).await?;
-    }
-    let powerless = here.rabbitmq.url().replace("guest:guest", "anna:word");
-    let found = here.with("broker", "url", quoted(powerless)).await?;
-    found.is_only("broker permissions", &["set_permissions"])?;
+    // 4: the user of another role.
+    let worker = here.users.url(Role::Worker)?;
+    let found = here.with("broker", "url", quoted(worker)).await?;
+    found.is_only(
+        "broker permissions",
+        &[
+            "to publish jobs, its write pattern",
+            "amq.default",
+            "secrets",
+        ],
+    )?;
     // 5: a data folder that is none.
-    let found = here.with("coordinator", "data_dir", &beneath).await?;
+    let found = here
+        .with("coordinator", "data_dir", quoted("/proc/callsheet"))
+        .await?;
     found.is_only("data folder", &["coordinator.data_dir"])?;
     // 6: a database that is damaged.
     let damaged = here.at("damaged");
@@ -302,22 +385,113 @@ async fn each_planted_fault_is_found_by_name_and_none_where_all_is_well() -> Res
     );
     let found = here.with("llm", "models", model).await?;
     found.is_only("model muse", &[])?;
-    // 17: a queue that somebody has made otherwise.
+    // 17: a token that nobody knows.
+    let forged = here.at("token");
+    std::fs::write(&forged, "0123456789abcdef0123456789abcdef")?;
+    let found = here.with("client", "token_file", quoted(forged.display()));
+    found
+        .await?
+        .is_only("token", &["does not know", "token-operate"])?;
+    // 18: secrets that the service has and the doctor has not.
+    let found = here.with("coordinator", "listen", quoted("0.0.0.0:7420"));
+    let named = ["CALLSHEET__ACCESS__OPERATE_TOKEN_FILE", "callsheet-doctor"];
+    found.await?.is_only("settings", &named)?;
+    // 19: on a further host, the submitters' user.
+    let submitter = here.users.url(Role::Submitter)?;
+    let found = here.further_with("broker", "url", quoted(submitter));
+    let lacks = ["to make its inbox", "to read its inbox", "to report"];
+    found.await?.is_only("broker permissions", &lacks)?;
+    // 20: one that may write, and take no jobs.
+    let Rights {
+        configure, write, ..
+    } = Role::Worker.rights();
+    let read = r"^callsheet\.(worker\..*|workers|everyone)$";
+    for words in [
+        &["add_user", "anna", "word"][..],
+        &[
+            "set_permissions",
+            "-p",
+            "callsheet",
+            "anna",
+            configure,
+            write,
+            read,
+        ],
+    ] {
+        here.rabbitmq.ctl(words).await?;
+    }
+    let anna = here.broker_of("anna", "word")?;
+    let found = here.further_with("broker", "url", quoted(anna)).await?;
+    let lacks = ["to take jobs, its read pattern", "callsheet.job.scene."];
+    found.is_only("broker permissions", &lacks)?;
+    ensure!(!found.bad["broker permissions"].contains("to report,"));
+    // 21: a worker's folder that is none.
+    let found = here.further_with("worker", "data_dir", &beneath).await?;
+    found.is_only("data folder", &["worker.data_dir"])?;
+    // 22: no token for the coordinator that keeps the files.
+    let mut settings = here.further.clone();
+    settings.remove(&("artifacts", "token_file"));
+    let found = here.find(&settings, &[]).await?;
+    found.is_only("artifacts", &["CALLSHEET__ARTIFACTS__TOKEN_FILE"])?;
+    // 23: a queue that somebody has made otherwise.
     here.coordinator.end().await?;
-    remake_a_queue(&here.rabbitmq).await?;
+    let broker = connect(&here.broker_of_admin()?).await?;
+    let waiting = ["callsheet.reports", "callsheet.submissions"];
+    for queue in waiting {
+        put_one(&broker, queue).await?;
+    }
+    remake_a_queue(&broker).await?;
     let mut settings = here.settings.clone();
     settings.remove(&("client", "coordinator"));
     let found = here.find(&settings, &[]).await?;
-    found.is_only("broker queues", &["callsheet.parked"])
+    found.is_only("broker queues", &["callsheet.parked"])?;
+    // And nothing was touched or left behind by all that.
+    for queue in waiting {
+        is_untouched(&broker, queue).await?;
+    }
+    let list = ["list_queues", "-p", "callsheet", "name"];
+    let queues = here.rabbitmq.ctl(&list).await?;
+    ensure!(queues.contains("callsheet.reports"), "{queues}");
+    ensure!(!queues.contains("doctor"), "{queues}");
+    Ok(())
+}
+
+async fn connect(url: &str) -> Result<Connection> {
+    Ok(Connection::connect(url, ConnectionProperties::default()).await?)
+}
+
+/// Empties a queue, and puts one message there.
+async fn put_one(broker: &Connection, queue: &str) -> Result<()> {
+    let channel = broker.create_channel().await?;
+    channel
+        .queue_purge(queue.into(), QueuePurgeOptions::default())
+        .await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let sent = channel.basic_publish("".into(), queue.into(), options, b"{}", properties);
+    sent.await?.await?;
+    Ok(())
+}
+
+/// Its one message has been handed to nobody. The queue of reports cannot be asked for a message, only consumed.
+async fn is_untouched(broker: &Connection, queue: &str) -> Result<()> {
+    let channel = broker.create_channel().await?;
+    let options = BasicConsumeOptions::default();
+    let mut read = channel
+        .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+        .await?;
+    let got = tokio::time::timeout(SOON, read.next()).await;
+    let got = got.with_context(|| format!("{queue} is empty"))?;
+    let got = got.context("a message")??;
+    ensure!(!got.redelivered, "{queue}: somebody has had it");
+    Ok(())
 }
 
 /// Deletes the queue of what was parked, and makes it anew as a classic one.
-async fn remake_a_queue(rabbitmq: &RabbitMq) -> Result<()> {
-    use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-    use lapin::types::FieldTable;
-    let (url, properties) = (rabbitmq.url(), lapin::ConnectionProperties::default());
-    let connection = lapin::Connection::connect(&url, properties).await?;
-    let channel = connection.create_channel().await?;
+async fn remake_a_queue(broker: &Connection) -> Result<()> {
+    let channel = broker.create_channel().await?;
     let name = || "callsheet.parked".into();
     channel
         .queue_delete(name(), QueueDeleteOptions::default())

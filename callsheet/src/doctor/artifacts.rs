@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use shared::artifact::MediaType;
-use shared::artifacts::ArtifactStore;
+use shared::artifacts::{ArtifactError, ArtifactStore};
 use shared::failure::chain;
 use shared::settings::{ArtifactSettings, SettingsError};
 use url::Url;
 
-use super::{Check, Verdict};
+use super::{Check, Verdict, given_by_environment};
 
 /// Where they lie if nobody has named a place.
 const USUAL: &str = ".callsheet/artifacts";
@@ -49,9 +49,18 @@ pub(crate) async fn artifacts(settings: Result<ArtifactSettings, SettingsError>)
         ),
         Err(error) => {
             let told = format!("{} (artifacts.url)", chain(&error));
-            Check::new(what, Verdict::Bad, told)
+            let is_unknown = matches!(error, ArtifactError::Refused { .. })
+                && settings.token.is_none()
+                && is_with_a_coordinator(&settings.url);
+            let hint = || given_by_environment(&["CALLSHEET__ARTIFACTS__TOKEN_FILE"]);
+            Check::new(what, Verdict::Bad, told).with(is_unknown.then(hint).into_iter().collect())
         }
     }
+}
+
+/// Whether it is a coordinator that keeps the files, as it does for workers of other machines.
+pub(crate) fn is_with_a_coordinator(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// The folder that a store of files is, if it is one.

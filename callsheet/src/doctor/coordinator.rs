@@ -14,14 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Clocks that differ by more make times in logs and traces useless, and retries come early or late.
 const SKEW_MAX: Duration = Duration::from_secs(5);
 
-/// Asks the coordinator at that URL whether it is ready, and what time it is. One that nobody named need not run.
-pub(crate) async fn coordinator(url: &str, is_named: bool) -> Vec<Check> {
+/// Asks the coordinator at that URL whether it is ready, and what time it is. One that no key names need not run.
+pub(crate) async fn coordinator(url: &str, named_by: Option<&str>) -> Vec<Check> {
     let what = "coordinator";
     let unknown = |told: &str| Check::new("clock", Verdict::Note, told);
     let asked = ask(url).await;
     let (status, said, date) = match asked {
         Ok(answer) => answer,
-        Err(away) if !is_named && !away.is_there => {
+        Err(away) if named_by.is_none() && !away.is_there => {
             let told = format!("none runs at {url}; `callsheet film` needs none");
             let alone = unknown("there is no other clock to compare this one with");
             return vec![Check::new(what, Verdict::Note, told), alone];
@@ -30,7 +30,8 @@ pub(crate) async fn coordinator(url: &str, is_named: bool) -> Vec<Check> {
             let told = match is_there {
                 true => format!("{url} is there, and cannot be trusted with anything: {why}"),
                 false => format!(
-                    "{url} does not answer: {why}; is it running, and is that its address (client.coordinator)?"
+                    "{url} does not answer: {why}; is it running, and is that its address ({})?",
+                    named_by.unwrap_or("coordinator.listen")
                 ),
             };
             let alone = unknown("the coordinator did not say what time it is");
@@ -135,9 +136,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let named = coordinator(&url, true).await;
+        let named = coordinator(&url, Some("artifacts.url")).await;
         assert_eq!(named[0].verdict, Verdict::Bad);
-        let usual = coordinator(&url, false).await;
+        assert!(named[0].told.contains("(artifacts.url)"), "{named:?}");
+        let usual = coordinator(&url, None).await;
         assert_eq!(usual[0].verdict, Verdict::Note);
     }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::{Check, Verdict};
 
-/// Looks whether something can be written there. A folder that is not there yet is not made; the one above it counts.
-pub(crate) fn data_dir(folder: &Path) -> Check {
+/// Looks whether something can be written into that folder, which that key names. One that is not there yet is not made; the one above
+/// it counts.
+pub(crate) fn data_dir(folder: &Path, key: &str) -> Check {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let existing = absolute
         .ancestors()
@@ -26,7 +27,7 @@ pub(crate) fn data_dir(folder: &Path) -> Check {
         ),
         Err(error) => {
             let told = format!(
-                "cannot write into {}: {error}; let this user write there, or name another one (coordinator.data_dir)",
+                "cannot write into {}: {error}; let this user write there, or name another one ({key})",
                 existing.display()
             );
             Check::new("data folder", Verdict::Bad, told)
@@ -41,10 +42,10 @@ mod tests {
     #[test]
     fn a_folder_is_tried_and_left_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let there = data_dir(folder.path());
+        let there = data_dir(folder.path(), "coordinator.data_dir");
         assert_eq!(there.verdict, Verdict::Well);
         let missing = folder.path().join("a/b");
-        let to_be_made = data_dir(&missing);
+        let to_be_made = data_dir(&missing, "coordinator.data_dir");
         assert_eq!(to_be_made.verdict, Verdict::Well);
         assert!(
             to_be_made.told.ends_with("(not there yet; it can be made)"),
@@ -59,12 +60,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
-        let check = data_dir(&file.join("data"));
+        let check = data_dir(&file.join("data"), "worker.data_dir");
         assert_eq!(check.verdict, Verdict::Bad);
-        assert!(
-            check.told.contains("coordinator.data_dir"),
-            "{}",
-            check.told
-        );
+        assert!(check.told.contains("(worker.data_dir)"), "{}", check.told);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn disk(folders: &[PathBuf]) -> Check {
         .collect();
     if *least < LEAST {
         let told = format!(
-            "only {least} are free for {folder}; make room, or name a folder elsewhere (coordinator.data_dir, artifacts.url)"
+            "only {least} are free for {folder}; make room, or name a folder elsewhere (data_dir, artifacts.url)"
         );
         return Check::new("disk", Verdict::Bad, told).with(all);
     }

@@ -1,20 +1,22 @@
-//! A look at a broker, for whoever sets one up: its version, what is declared there and what this user may write. It changes nothing.
+//! A look at a broker, for whoever sets one up: its version, what is declared there, and whether this user may do what it must. It
+//! changes nothing.
 
 use std::time::Duration;
 
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
+use lapin::{Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
 use super::declare::arguments;
+use super::needs::needs;
+pub use super::needs::{Lack, Pattern};
 use super::target::{ConnectError, Target};
 use crate::broker::Queue;
+use crate::broker::rights::Role;
 use crate::broker::topology::{self, EXCHANGES, ExchangeKind as Sort};
 use crate::tls;
 
@@ -26,8 +28,6 @@ pub const OLDEST: (u32, u32) = (3, 10);
 const GREETING: &[u8; 8] = b"AMQP\x00\x00\x09\x01";
 /// Larger than any first word of a broker.
 const FIRST_WORD_MAX: usize = 64 * 1024;
-/// A routing key that leads nowhere.
-const NOWHERE: &str = "callsheet.doctor";
 
 /// What was seen of a broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,10 +38,8 @@ pub struct Inspection {
     pub absent: Vec<String>,
     /// Queues and exchanges that are there and are not as they must be, with what the broker says.
     pub different: Vec<String>,
-    /// Exchanges that this user may write to.
-    pub writable: Vec<String>,
-    /// Exchanges that this user may not write to.
-    pub forbidden: Vec<String>,
+    /// What this user may not do although its roles must. Whether it may do more than that is not looked at.
+    pub lacks: Vec<Lack>,
 }
 
 /// Why nothing could be seen.
@@ -60,11 +58,11 @@ pub enum InspectError {
     },
 }
 
-/// Looks at the broker at that URL.
+/// Looks at the broker at that URL, whose user is to have these roles.
 ///
 /// # Errors
 /// If nothing can be seen.
-pub async fn inspect(url: &str) -> Result<Inspection, InspectError> {
+pub async fn inspect(url: &str, roles: &[Role]) -> Result<Inspection, InspectError> {
     let target = Target::parse(url)?;
     let unreachable = |reason: String| InspectError::Unreachable {
         target: target.to_string(),
@@ -98,7 +96,7 @@ pub async fn inspect(url: &str) -> Result<Inspection, InspectError> {
         version: version(url).await,
         ..Inspection::default()
     };
-    let looked = timeout(4 * PATIENCE, look(&connection, &mut seen)).await;
+    let looked = timeout(4 * PATIENCE, look(&connection, roles, &mut seen)).await;
     // What it is told next is nobody's business any more.
     let _ = timeout(PATIENCE, connection.close(200, "looked".into())).await;
     match looked {
@@ -117,7 +115,7 @@ pub fn is_too_old(version: &str) -> bool {
     }
 }
 
-async fn look(connection: &Connection, seen: &mut Inspection) -> lapin::Result<()> {
+async fn look(connection: &Connection, roles: &[Role], seen: &mut Inspection) -> lapin::Result<()> {
     for exchange in EXCHANGES {
         look_at_exchange(connection, exchange.name, exchange.kind, seen).await?;
     }
@@ -128,6 +126,9 @@ async fn look(connection: &Connection, seen: &mut Inspection) -> lapin::Result<(
         Queue::Parked,
     ] {
         look_at_queue(connection, &queue, seen).await?;
+    }
+    for need in needs(roles) {
+        seen.lacks.extend(need.lack(connection).await?);
     }
     Ok(())
 }
@@ -152,45 +153,13 @@ async fn look_at_exchange(
         .exchange_declare(name.into(), kind, options, FieldTable::default())
         .await;
     match declared.map_err(|error| answer(&error)) {
-        Ok(()) => {}
-        Err(Answer::NotThere) => {
-            seen.absent.push(name.to_owned());
-            return Ok(());
-        }
+        Ok(()) | Err(Answer::Forbidden) => {}
+        Err(Answer::NotThere) => seen.absent.push(name.to_owned()),
         Err(Answer::Otherwise(reason)) => {
             seen.different.push(format!("exchange {name}: {reason}"));
-            return Ok(());
         }
-        Err(Answer::Forbidden) => {}
-    }
-    // What goes to everyone would reach everyone.
-    if sort == Sort::Fanout {
-        return Ok(());
-    }
-    match may_write(&channel, name).await {
-        true => seen.writable.push(name.to_owned()),
-        false => seen.forbidden.push(name.to_owned()),
     }
     Ok(())
-}
-
-/// Publishes what leads nowhere: a broker looks at the right to write first.
-async fn may_write(channel: &Channel, exchange: &str) -> bool {
-    let publish = async {
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
-        let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish(
-            exchange.into(),
-            NOWHERE.into(),
-            options,
-            &[],
-            BasicProperties::default(),
-        );
-        sent.await?.await
-    };
-    publish.await.is_ok()
 }
 
 async fn look_at_queue(

@@ -9,6 +9,7 @@ mod declare;
 mod echo;
 pub mod inspect;
 mod mapping;
+mod needs;
 mod publisher;
 mod subscription;
 mod target;

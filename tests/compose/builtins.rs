@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use support::api::Api;
+use support::request::{longer, small};
 use support::submitter::Submitter;
 use tokio::time::sleep;
 
@@ -14,7 +14,7 @@ use crate::parts::Parts;
 use crate::project::{Project, address_of};
 use crate::secrets::Secrets;
 use crate::{
-    BROKER, COORDINATOR, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say, small,
+    BROKER, COORDINATOR, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say,
     who_runs_there,
 };
 
@@ -68,15 +68,6 @@ async fn tell(project: &Project, secrets: &Secrets) -> Result<()> {
         .sees(&[("coordinator", 1), ("rabbitmq", 1), ("workers", MANY + 1)])
         .await?;
     no_secret_is_shown(project, secrets)
-}
-
-/// A film that is still being made when somebody has been killed.
-fn longer(seed: u64) -> FilmRequest {
-    FilmRequest {
-        seconds: Some(6.0),
-        size: "640x360".parse().ok(),
-        ..small(seed)
-    }
 }
 
 async fn over_amqp(project: &Project, secrets: &Secrets) -> Result<FilmId> {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser as _;
-use shared::film::FilmRequest;
 
 mod builtins;
 mod cards;
@@ -61,18 +60,6 @@ async fn in_the_end_nothing_is_left(
     ensure!(left.is_empty(), "this was left behind: {left}");
     println!("nothing is left behind");
     Ok(())
-}
-
-/// A film of a few seconds of work.
-fn small(seed: u64) -> FilmRequest {
-    FilmRequest {
-        premise: Some("A lighthouse keeper befriends a storm".to_owned()),
-        scenes: Some(3),
-        seconds: Some(1.0),
-        size: "320x180".parse().ok(),
-        seed: Some(seed),
-        ..FilmRequest::default()
-    }
 }
 
 /// No program of these services is root, or may write where it has no business to.

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use support::api::Api;
+use support::request::small;
 
 use crate::parts::Parts;
 use crate::project::{Project, free_ports};
 use crate::secrets::Secrets;
 use crate::tls::Tls;
-use crate::{BROKER, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say, small};
+use crate::{BROKER, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say};
 
 /// Lists who is connected there, and whether by TLS.
 const CONNECTIONS: &str = "rabbitmqctl --quiet --no-table-headers list_connections user ssl";

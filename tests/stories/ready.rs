@@ -28,6 +28,7 @@ async fn each_program_is_ready_within_two_seconds() -> Result<()> {
         ];
         fastest = std::array::from_fn(|place| took[place].min(fastest[place]));
         if fastest.iter().all(|took| *took < READY_WITHIN) {
+            println!("coordinator, llm-worker and video-worker were ready after {fastest:?}");
             return Ok(());
         }
     }

@@ -12,6 +12,7 @@ pub mod place;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;
+pub mod request;
 pub mod stage;
 pub mod submitter;
 pub mod users;

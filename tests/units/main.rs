@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use shared::api::FilmView;
-use shared::film::FilmRequest;
 use shared::job::JobKind;
 use support::api::Api;
+use support::request::{longer, small};
 
 mod host;
 mod page;
@@ -230,27 +230,6 @@ fn painters(view: &FilmView) -> Vec<String> {
     by.sort();
     by.dedup();
     by
-}
-
-/// A film of a few seconds of work.
-fn small(seed: u64) -> FilmRequest {
-    FilmRequest {
-        premise: Some("A lighthouse keeper befriends a storm".to_owned()),
-        scenes: Some(3),
-        seconds: Some(1.0),
-        size: "320x180".parse().ok(),
-        seed: Some(seed),
-        ..FilmRequest::default()
-    }
-}
-
-/// A film that is still being made when somebody has been killed.
-fn longer(seed: u64) -> FilmRequest {
-    FilmRequest {
-        seconds: Some(6.0),
-        size: "640x360".parse().ok(),
-        ..small(seed)
-    }
 }
 
 fn say(what: &str, since: Instant) {

@@ -17,7 +17,7 @@ use support::api::Api;
 use support::request::small;
 use support::wait::{SOON, try_until};
 
-use crate::observers::{Prometheus, is_traced, of_card};
+use crate::observers::{Prometheus, is_traced, of_card, page};
 use crate::parts::Parts;
 use crate::project::{Project, address_of, docker, root};
 use crate::secrets::Secrets;
@@ -48,6 +48,7 @@ pub(crate) async fn story(parts: &Parts) -> Result<()> {
         metrics: [9464, 9465]
             .map(|port| SocketAddrV4::new(bridge, port))
             .to_vec(),
+        token: secrets.token("token-worker")?,
     };
     first.reservation_reaches_the_engine();
     // A long story within another: their state is not to be carried about.
@@ -105,6 +106,7 @@ async fn tell(parts: &Parts, secrets: &Secrets, first: &Host) -> Result<()> {
         project,
         // Its other worker has no work for a card, and looks at none.
         metrics: vec![SocketAddrV4::new(metrics, 9465)],
+        token: theirs.token("token-worker")?,
     };
     let told = Box::pin(far_away(first, &further, &api));
     in_the_end_nothing_is_left(&further.project, told).await?;
@@ -156,11 +158,13 @@ async fn far_away(first: &Host, further: &Host, api: &Api) -> Result<()> {
     Ok(())
 }
 
-/// A host: what is on it outside of containers and within, and where those of its workers that use the card tell their metrics.
+/// A host: what is on it outside of containers and within, and where those of its workers that use the card tell their metrics, to
+/// whom.
 struct Host {
     studio: Studio,
     project: Project,
     metrics: Vec<SocketAddrV4>,
+    token: String,
 }
 
 impl Host {
@@ -183,12 +187,13 @@ impl Host {
         let card = self.studio.uuid();
         try_until("the card to be told of like that", SOON, async || {
             for address in &self.metrics {
-                let url = format!("http://{address}");
+                let url = format!("http://{address}/metrics");
+                let page = page(&url, &self.token).await?;
                 for (metric, expected) in [
                     ("callsheet_card_ours_bytes", ours),
                     ("callsheet_card_foreign_bytes", foreign),
                 ] {
-                    let told = of_card(&url, metric, card).await?;
+                    let told = of_card(&page, metric, card)?;
                     ensure!(
                         told.as_bytes().abs_diff(expected.as_bytes()) < 1 << 20,
                         "{url}: {metric} is {told} and not {expected}"

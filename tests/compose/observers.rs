@@ -90,10 +90,16 @@ pub(crate) async fn is_traced(project: &Project, film: FilmId) -> Result<()> {
     .await
 }
 
-/// What a program says of the memory of a card, by the name of the metric; to some bytes.
-pub(crate) async fn of_card(url: &str, metric: &str, card: &str) -> Result<ByteSize> {
-    let answer = client().get(format!("{url}/metrics")).send().await?;
-    let page = answer.error_for_status()?.text().await?;
+/// What a program tells of its metrics to who shows that token, and to nobody else.
+pub(crate) async fn page(url: &str, token: &str) -> Result<String> {
+    let refused = client().get(url).send().await?.status();
+    ensure!(refused == 401, "{url} answers everybody: {refused}");
+    let answer = client().get(url).bearer_auth(token).send().await?;
+    Ok(answer.error_for_status()?.text().await?)
+}
+
+/// What such a page says of the memory of a card, by the name of the metric; to some bytes.
+pub(crate) fn of_card(page: &str, metric: &str, card: &str) -> Result<ByteSize> {
     let begin = format!("{metric}{{device=\"{card}\"}} ");
     let value = page.lines().find_map(|line| line.strip_prefix(&begin));
     let value = value.with_context(|| format!("{metric} of {card}"))?;

@@ -280,6 +280,8 @@ impl RabbitMq {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("enabled_plugins"))
             .env("RABBITMQ_MNESIA_BASE", file("data"))
             .env("RABBITMQ_LOG_BASE", file("log"))
+            // What Erlang writes when it dies goes with the rest.
+            .env("ERL_CRASH_DUMP", file("erl_crash.dump"))
             .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())

@@ -37,10 +37,11 @@ pub(crate) struct Host {
 impl Host {
     /// Starts one with that name, and waits until all of it is up.
     pub(crate) async fn boot(image: &str, name: &str) -> Result<Self> {
-        let container = format!("callsheet-units-{}-{name}", std::process::id());
-        let named = ["--hostname", name, "--name", &container, image];
+        let host = Self {
+            container: format!("callsheet-units-{}-{name}", std::process::id()),
+        };
+        let named = ["--hostname", name, "--name", &host.container, image];
         docker(&[&["run"], &LIKE_A_MACHINE[..], &named].concat())?;
-        let host = Self { container };
         host.is_up().await?;
         Ok(host)
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use shared::api::FilmView;
 use shared::job::JobKind;
@@ -47,7 +47,14 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    // Whoever interrupts it has the machines taken down, too.
+    tokio::select! {
+        told = story(&Arguments::parse()) => told,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn story(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
     let first = Host::boot(&arguments.image, "studio-1").await?;
     let further = Host::boot(&arguments.image, "studio-2").await?;

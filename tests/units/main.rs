@@ -47,9 +47,10 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
     // Whoever interrupts it has the machines taken down, too.
     tokio::select! {
-        told = story(&Arguments::parse()) => told,
+        told = story(&arguments) => told,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }

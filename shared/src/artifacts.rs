@@ -38,7 +38,7 @@ mod patience;
 mod remote;
 mod source;
 
-use address::Address;
+pub use address::Address;
 use digest::Digest;
 pub use error::ArtifactError;
 use folder::Folder;

@@ -14,12 +14,13 @@ use shared::byte_size::ByteSize;
 use shared::film::{FilmRequest, Profiles};
 use shared::job::JobKind;
 use support::api::Api;
+use support::docker::docker;
 use support::request::small;
 use support::wait::{SOON, try_until};
 
 use crate::observers::{Prometheus, is_traced, of_card, page};
 use crate::parts::Parts;
-use crate::project::{Project, address_of, docker, root};
+use crate::project::{Project, address_of, root};
 use crate::secrets::Secrets;
 use crate::studio::{LOADED, MODEL, STORY, Studio};
 use crate::{FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say, who_runs_there};

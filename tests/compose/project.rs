@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use support::docker::{docker, printed};
 use support::wait::try_until;
 
 use crate::parts::Parts;
@@ -214,24 +215,6 @@ impl Drop for Project {
 /// Where the compose file is.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// What docker prints.
-pub(crate) fn docker(arguments: &[&str]) -> Result<String> {
-    printed(Command::new("docker").args(arguments))
-}
-
-fn printed(command: &mut Command) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .output()
-        .with_context(|| format!("running {command:?}"))?;
-    let complaint = String::from_utf8_lossy(&stderr);
-    ensure!(status.success(), "{command:?} failed: {complaint}");
-    Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
 /// An address of this machine for the host of that number, which nothing else listens on by chance: one that every program has

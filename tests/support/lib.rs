@@ -6,6 +6,7 @@ pub mod broker_conformance;
 pub mod certificates;
 pub mod clip;
 pub mod collector;
+pub mod docker;
 pub mod http;
 pub mod moto;
 pub mod place;

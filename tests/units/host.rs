@@ -1,10 +1,10 @@
 //! A machine with systemd: a container whose first process is systemd, with an address of its own.
 
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use support::docker::docker;
 use support::wait::try_until;
 
 /// Longest wait for a machine to be up, RabbitMQ included.
@@ -111,20 +111,4 @@ impl Drop for Host {
     fn drop(&mut self) {
         drop(docker(&["rm", "--force", "--volumes", &self.container]));
     }
-}
-
-fn docker(arguments: &[&str]) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new("docker").args(arguments).output()?;
-    let printed = String::from_utf8_lossy(&stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&stderr);
-    ensure!(
-        status.success(),
-        "docker {}: {printed}{complaint}",
-        arguments.join(" ")
-    );
-    Ok(printed)
 }

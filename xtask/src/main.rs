@@ -85,6 +85,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Builds the program as it is shipped, which is what is tested, and who tests it.
+fn build_what_is_shipped() -> Outcome {
+    run(&mut cargo(
+        "build --release --locked --package callsheet --features programs",
+    ))?;
+    run(&mut cargo("build --workspace --exclude xtask --bins"))
+}
+
 /// Where paths begin that tasks name.
 fn enter_root() -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::compose_test::base_images::BaseImages;
 use crate::compose_test::engine::{self, build};
-use crate::{Outcome, cargo, enter_root, run};
+use crate::{Outcome, build_what_is_shipped, enter_root, run};
 
 /// A machine with systemd.
 const IMAGE: &str = "callsheet-test/units";
@@ -18,10 +18,7 @@ pub(crate) fn units_test() -> Outcome {
         return Ok(());
     }
     enter_root()?;
-    run(&mut cargo(
-        "build --release --locked --package callsheet --features programs",
-    ))?;
-    run(&mut cargo("build --workspace --exclude xtask --bins"))?;
+    build_what_is_shipped()?;
     let from = format!("BASE_IMAGE={}", BaseImages::get()?.debian);
     build(&["--tag", IMAGE, "--build-arg", &from, RECIPE])?;
     let mut test = Command::new("target/debug/units-test");

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use shared::artifact::MediaType;
-use shared::artifacts::{ArtifactError, ArtifactStore};
+use shared::artifacts::{Address, ArtifactError, ArtifactStore};
 use shared::failure::chain;
 use shared::settings::{ArtifactSettings, SettingsError};
-use url::Url;
 
 use super::{Check, Verdict, given_by_environment};
 
@@ -60,15 +59,14 @@ pub(crate) async fn artifacts(settings: Result<ArtifactSettings, SettingsError>)
 
 /// Whether it is a coordinator that keeps the files, as it does for workers of other machines.
 pub(crate) fn is_with_a_coordinator(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    matches!(Address::read(url), Ok(Address::Coordinator(_)))
 }
 
 /// The folder that a store of files is, if it is one.
 pub(crate) fn folder_of(url: &str) -> Option<PathBuf> {
-    match Url::parse(url) {
-        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
-        Ok(_) => None,
-        Err(_) => Some(PathBuf::from(url)),
+    match Address::read(url) {
+        Ok(Address::Folder(folder)) => Some(folder),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ const KNOWN_URLS: &str = "known are folders, as file:///srv/films, file:///C:/fi
 
 /// Where artifacts lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Address {
+pub enum Address {
     /// In a local folder.
     Folder(PathBuf),
     /// With a coordinator, at this URL.
@@ -29,7 +29,7 @@ impl Address {
     ///
     /// # Errors
     /// If it names no store; says what would do, and nothing of the URL.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, String> {
         // `C:\films` would pass for a URL of the scheme `c`, hence the slashes.
         if !text.contains("://") && !text.is_empty() {
             return Ok(Self::Folder(PathBuf::from(text)));

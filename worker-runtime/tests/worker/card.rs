@@ -1,7 +1,6 @@
 //! Work that needs a card: when it is taken, and what becomes of what it was promised. In real time, since the card is read by
 //! threads of its own.
 
-use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,10 +13,7 @@ use shared::ids::BootId;
 use shared::job::JobKind;
 use shared::profile::{DeviceMemory, Profile};
 use shared::protocol::{DenyReason, ReleaseReason, RunAttempt, ToCoordinator, WorkerState};
-use shared::settings::Secret;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use worker_runtime::gpu::ledger::{BackendNote, BootTime, Ledger, Owner, Page, State};
 use worker_runtime::gpu::reading::DeviceUuid;
@@ -26,15 +22,15 @@ use worker_runtime::settings::{DeviceChoice, GpuSettings, HostMemory};
 use super::support::backend::{profile, scripted_for};
 use super::support::{Stage, attempt, story, within};
 
-const CARD: &str = "GPU-00000000-0000-0000-0000-000000000001";
-const COMFY: (&str, u32) = ("comfyui@127.0.0.1:8188", 100);
+pub(super) const CARD: &str = "GPU-00000000-0000-0000-0000-000000000001";
+pub(super) const COMFY: (&str, u32) = ("comfyui@127.0.0.1:8188", 100);
 const OLLAMA: (&str, u32) = ("ollama@127.0.0.1:11434", 200);
 /// A program of somebody else.
-const GAME: u32 = 300;
+pub(super) const GAME: u32 = 300;
 
 /// The stage, on a host with cards.
-struct Host {
-    stage: Stage,
+pub(super) struct Host {
+    pub(super) stage: Stage,
     double: Double,
     ledger: PathBuf,
     dir: TempDir,
@@ -55,7 +51,7 @@ impl DerefMut for Host {
 }
 
 impl Host {
-    async fn with<const N: usize>(cards: [Device; N]) -> Self {
+    pub(super) async fn with<const N: usize>(cards: [Device; N]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let double = Double::install(dir.path(), &Cards::with(cards)).unwrap();
         let ledger = dir.path().join("ledger");
@@ -83,7 +79,7 @@ impl Host {
     }
 
     /// So many GiB of the card are held by that process from now on.
-    fn holds(&self, pid: u32, gib: u64) {
+    pub(super) fn holds(&self, pid: u32, gib: u64) {
         let changed = self.double.update(|cards| {
             let card = cards.device_mut(CARD).unwrap();
             card.processes.retain(|process| process.pid != pid);
@@ -125,7 +121,7 @@ impl Host {
     }
 
     /// Waits until the worker takes everything.
-    async fn open(&mut self) {
+    pub(super) async fn open(&mut self) {
         self.state(|state| state.waiting.is_empty()).await;
     }
 
@@ -151,7 +147,7 @@ fn gib(load: u64, peak: u64, spike: u64) -> DeviceMemory {
 }
 
 /// Scenes that need most of a card of 24 GiB.
-fn wan() -> Profile {
+pub(super) fn wan() -> Profile {
     let mut wan = profile(JobKind::Story, "wan");
     wan.needs.device = Some(gib(18, 21, 23));
     wan
@@ -164,7 +160,7 @@ fn mistral() -> Profile {
     mistral
 }
 
-fn on(profile: &Profile) -> RunAttempt {
+pub(super) fn on(profile: &Profile) -> RunAttempt {
     RunAttempt {
         profile: profile.name.clone(),
         ..attempt()
@@ -574,109 +570,6 @@ async fn a_card_that_is_lost_shuts_the_queue_and_voids_what_was_promised() {
     host.failed().await;
     let (never, _) = host.shut(|reason| reason.contains("bus")).await;
     assert!(!never);
-    worker.drained().await;
-    script.no_more_calls();
-}
-
-/// What the worker answers over HTTP.
-async fn asked(address: SocketAddr, path: &str) -> String {
-    asked_with(address, path, "").await
-}
-
-/// The same, with more lines of a header.
-async fn asked_with(address: SocketAddr, path: &str, header: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nhost: worker\r\n{header}\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
-#[tokio::test]
-async fn metrics_are_told_to_whoever_shows_the_token_and_to_nobody_else() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let mut host = Host::with([Device::idle(CARD, 24)]).await;
-    host.stage.config.metrics_listen = Some(address);
-    host.stage.config.metrics_token = Some(Secret::new("0123456789abcdef01234567"));
-    let (backend, mut script) = scripted_for(vec![wan()]);
-    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
-    host.open().await;
-    for refused in [
-        "",
-        "authorization: Bearer 0123456789abcdef01234568\r\n",
-        "authorization: Bearer \r\n",
-        "authorization: Basic 0123456789abcdef01234567\r\n",
-        "authorization: 0123456789abcdef01234567\r\n",
-    ] {
-        let answer = asked_with(address, "/metrics", refused).await;
-        let is_refused = answer.contains(" 401 ") && answer.contains("www-authenticate: Bearer");
-        assert!(is_refused && !answer.contains("callsheet_"), "{answer}");
-    }
-    let shown = "authorization: Bearer 0123456789abcdef01234567\r\n";
-    let answer = asked_with(address, "/metrics", shown).await;
-    assert!(answer.contains("callsheet_build_info"), "{answer}");
-    // Whoever watches over the program need not know it.
-    for path in ["/healthz", "/readyz"] {
-        let answer = asked(address, path).await;
-        assert!(answer.contains(" 200 "), "{answer}");
-    }
-    worker.drained().await;
-    script.no_more_calls();
-}
-
-#[tokio::test]
-async fn what_goes_on_on_the_card_shows_in_the_metrics() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let mut host = Host::with([Device::idle(CARD, 24)]).await;
-    host.stage.config.metrics_listen = Some(address);
-    let (backend, mut script) = scripted_for(vec![wan()]);
-    let worker = host.start(backend.serving(COMFY.0, COMFY.1)).await;
-    host.open().await;
-    let ready = asked(address, "/readyz").await;
-    assert!(ready.contains(" 200 "), "{ready}");
-    host.stage.dispatch(&on(&wan())).await;
-    let started = host.started().await;
-    host.grant(&started).await;
-    let call = script.call().await;
-    host.holds(COMFY.1, 18);
-    call.finish(Ok(story()));
-    host.succeeded().await;
-    host.holds(GAME, 2);
-    let lines = [
-        r#"callsheet_admission_verdicts_total{profile="wan",reason="fits",verdict="admit"} 1"#,
-        r#"callsheet_admission_wait_seconds_count{outcome="admitted",profile="wan"} 1"#,
-        &format!(r#"callsheet_model_loads_total{{device="{CARD}",profile="wan"}} 1"#),
-        &format!(
-            r#"callsheet_run_seconds_count{{device="{CARD}",kind="story",outcome="succeeded",profile="wan"}} 1"#
-        ),
-        &format!(
-            r#"callsheet_card_memory_bytes{{device="{CARD}"}} {}"#,
-            24_u64 << 30
-        ),
-        &format!(
-            r#"callsheet_card_ours_bytes{{device="{CARD}"}} {}"#,
-            18_u64 << 30
-        ),
-        &format!(
-            r#"callsheet_card_foreign_bytes{{device="{CARD}"}} {}"#,
-            2_u64 << 30
-        ),
-    ];
-    let all_told = async {
-        loop {
-            let page = asked(address, "/metrics").await;
-            if lines.iter().all(|line| page.lines().any(|it| it == *line)) {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    within(all_told, "the metrics to tell of it").await;
     worker.drained().await;
     script.no_more_calls();
 }

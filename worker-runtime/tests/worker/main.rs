@@ -9,6 +9,7 @@ mod connection;
 mod drain;
 mod grant;
 mod host;
+mod listener;
 mod log;
 mod restart;
 mod run;

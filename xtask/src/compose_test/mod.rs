@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use crate::{Failure, Outcome, cargo, enter_root, run};
+use crate::{Failure, Outcome, build_what_is_shipped, enter_root, run};
 
 pub(crate) mod base_images;
 pub(crate) mod engine;
@@ -33,11 +33,7 @@ pub(crate) fn compose_test(arguments: &[OsString]) -> Outcome {
         return Ok(());
     };
     enter_root()?;
-    // What is shipped is what is tested.
-    run(&mut cargo(
-        "build --release --locked --package callsheet --features programs",
-    ))?;
-    run(&mut cargo("build --workspace --exclude xtask --bins"))?;
+    build_what_is_shipped()?;
     lay_out()?;
     let bases = BaseImages::get()?;
     let from = format!("BASE_IMAGE={}", bases.debian);

@@ -89,7 +89,7 @@ impl View {
 impl Sight for View {
     fn look(&self) -> Seen {
         let began = Instant::now();
-        let reading = self.sampler.reading(self.backend.pids.clone(), DEADLINE);
+        let reading = self.sampler.reading(DEADLINE);
         let device = self.runtime.block_on(reading);
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.took.store(took, Ordering::Relaxed);

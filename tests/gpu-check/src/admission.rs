@@ -78,7 +78,7 @@ impl Sight for View {
     fn look(&self) -> Seen {
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         Seen {
-            device: Some(self.probe.reading(&self.uuid, &[])),
+            device: Some(self.probe.reading(&self.uuid)),
             host: Some(host.read()),
             backends: Vec::new(),
             ram_held: BTreeMap::new(),

@@ -80,7 +80,7 @@ fn release(
     mib: u64,
     holder: &mut Child,
 ) -> Result<String> {
-    let reading = probe.reading(uuid, &[holder.id()]);
+    let reading = probe.reading(uuid);
     let fell = before.as_bytes().saturating_sub(reading.free.as_bytes());
     // What never seemed taken would seem to come back at once.
     anyhow::ensure!(

@@ -26,7 +26,7 @@ pub(crate) fn of_host(times: u32) {
 /// Shows what the readings of a device cost: as a worker makes them, and call by call.
 pub(crate) fn of_device(probe: &NvmlProbe, nvml: &Nvml, uuid: &DeviceUuid, times: u32) {
     show("reading for a decision", times, || {
-        probe.reading(uuid, &[]);
+        probe.reading(uuid);
         true
     });
     show("reading of the memory", times, || {

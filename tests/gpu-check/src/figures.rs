@@ -17,7 +17,7 @@ pub(crate) fn compare(probe: &NvmlProbe, uuid: &DeviceUuid) {
             Err(fault) => println!("  memory by {call:?}: {fault}"),
         }
     }
-    let reading = probe.reading(uuid, &[]);
+    let reading = probe.reading(uuid);
     println!("  health: {:?}", reading.health);
     match reading.holders {
         Holders::Unknown(why) => println!("  who holds it is not known: {why}"),

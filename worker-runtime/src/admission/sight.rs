@@ -16,6 +16,7 @@ use crate::gpu::ledger::BackendId;
 use crate::gpu::probe::host::HostSource;
 use crate::gpu::probe::sampler::{Often, Sample, Sampler};
 use crate::gpu::reading::{DeviceReading, Holders};
+use crate::serving::are_there;
 
 /// A decision waits no longer for a reading.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -23,6 +24,8 @@ const DEADLINE: Duration = Duration::from_millis(500);
 const STILL: ByteSize = ByteSize::mib(16);
 /// After this long, who holds what is asked anew though nothing moves.
 const HOLDERS_KEEP: Duration = Duration::from_secs(30);
+/// The same where it is not known: a server is known to serve a moment before it holds anything.
+const DOUBT_KEEPS: Duration = Duration::from_secs(2);
 
 /// What the gate of one worker sees.
 pub(super) struct CardSight {
@@ -87,18 +90,15 @@ impl CardSight {
 
     fn read(&self) -> Option<DeviceReading> {
         let began = Instant::now();
-        // Only a server that holds memory must be on the list. Of one with several processes, one must.
-        let serving = self.backends.iter().filter_map(|(id, backend)| {
-            let holds = !backend.residents().is_empty();
-            holds.then(|| (id, backend.on_card().pids))
-        });
-        let (alone, groups): (Vec<_>, Vec<_>) = serving.partition(|(_, pids)| pids.len() == 1);
-        let alone = alone.into_iter().flat_map(|(_, pids)| pids);
-        let reading = self.sampler.reading(alone.collect(), DEADLINE);
-        let mut reading = self.runtime.block_on(reading);
+        let mut reading = self.runtime.block_on(self.sampler.reading(DEADLINE));
         if let Some(reading) = &mut reading {
-            for (id, pids) in groups {
-                doubt(reading, id, &pids);
+            for (id, backend) in &self.backends {
+                // Only a server that holds memory must be on the list. One that has ended holds none, whatever it was last known to.
+                if !backend.residents().is_empty() {
+                    let mut pids = backend.on_card().pids;
+                    pids.retain(|pid| are_there(&[*pid]));
+                    doubt(reading, id, &pids);
+                }
             }
         }
         let mut full = lock(&self.full);
@@ -121,7 +121,11 @@ impl CardSight {
         let sample = self.runtime.block_on(self.sampler.sample(DEADLINE))?;
         let memory = sample.memory.ok()?;
         let moved = memory.free.as_bytes().abs_diff(last.free.as_bytes());
-        let serves = moved <= STILL.as_bytes() && at.elapsed() < HOLDERS_KEEP;
+        let keep = match last.holders {
+            Holders::Known(_) => HOLDERS_KEEP,
+            Holders::Unknown(_) => DOUBT_KEEPS,
+        };
+        let serves = moved <= STILL.as_bytes() && at.elapsed() < keep;
         serves.then(|| DeviceReading {
             total: memory.total,
             reserved: memory.reserved,

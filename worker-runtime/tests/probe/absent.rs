@@ -22,7 +22,7 @@ fn a_host_without_the_library_has_no_driver() {
         told.contains("no NVIDIA driver here") && told.contains("libnvidia-ml.so.1"),
         "{told}"
     );
-    assert_eq!(down(&nothing.reading(&name(CARD), &[])), told);
+    assert_eq!(down(&nothing.reading(&name(CARD))), told);
 }
 
 #[test]

@@ -44,13 +44,6 @@ fn nothing_but_zeroes_make_the_holders_unknown() {
 }
 
 #[test]
-fn processes_of_another_world_make_the_holders_unknown() {
-    let host = Host::with([card()]);
-    let reading = host.read_with(CARD, &[4_000_009]);
-    assert!(unknown(&reading).contains("4000009"), "{reading:?}");
-}
-
-#[test]
 fn more_listed_than_used_makes_the_holders_unknown() {
     let reading = listing(Some(gib(23))).read(CARD);
     assert!(unknown(&reading).contains("25.0 GiB"), "{reading:?}");

@@ -42,15 +42,15 @@ async fn a_card_that_hangs_has_old_readings_and_the_other_card_new_ones() {
     });
     let hanging_since = Instant::now();
     let limit = Duration::from_millis(50);
-    while sick.reading(Vec::new(), limit).await.is_some() {}
+    while sick.reading(limit).await.is_some() {}
     let latest = sick.latest().borrow().clone().unwrap();
     assert!(latest.age(Instant::now()) >= limit);
     assert!(latest.memory.as_ref().unwrap().used.as_bytes() < gib(20));
     sample(&well, |sample| sample.asked_at > hanging_since).await;
-    assert!(well.reading(Vec::new(), SOON).await.is_some());
+    assert!(well.reading(SOON).await.is_some());
 
     host.change(CARD, |card| card.answers.clear());
-    let reading = sick.reading(Vec::new(), SOON).await.unwrap();
+    let reading = sick.reading(SOON).await.unwrap();
     assert_eq!(reading.health, Health::Well);
     sample(&sick, |sample| {
         sample
@@ -73,6 +73,6 @@ async fn sampling_does_not_ask_who_is_on_the_card() {
     let next = sample(&sampler, |sample| sample.asked_at > first.asked_at).await;
     assert!(first.memory.is_ok() && next.memory.is_ok());
     // Who does ask learns it.
-    let reading = sampler.reading(Vec::new(), SOON).await.unwrap();
+    let reading = sampler.reading(SOON).await.unwrap();
     assert!(matches!(reading.health, Health::Down(_)), "{reading:?}");
 }

@@ -61,14 +61,9 @@ impl Host {
         changed.unwrap();
     }
 
-    /// Reads a card that none of our backends is known to use.
+    /// Reads a card.
     pub(crate) fn read(&self, uuid: &str) -> DeviceReading {
-        self.read_with(uuid, &[])
-    }
-
-    /// Reads a card that these backends use.
-    pub(crate) fn read_with(&self, uuid: &str, backends: &[u32]) -> DeviceReading {
-        self.probe.reading(&name(uuid), backends)
+        self.probe.reading(&name(uuid))
     }
 
     /// What is free on a card, in GiB.

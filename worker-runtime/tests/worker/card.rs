@@ -3,6 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nvml_double::install::Double;
@@ -12,7 +13,9 @@ use shared::failure::{Failure, FailureKind};
 use shared::ids::BootId;
 use shared::job::JobKind;
 use shared::profile::{DeviceMemory, Profile};
-use shared::protocol::{DenyReason, ReleaseReason, RunAttempt, ToCoordinator, WorkerState};
+use shared::protocol::{
+    DenyReason, Device as Told, ReleaseReason, RunAttempt, ToCoordinator, WorkerState,
+};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use worker_runtime::gpu::ledger::{BackendNote, BootTime, Ledger, Owner, Page, State};
@@ -256,6 +259,52 @@ async fn a_job_that_fits_runs_under_its_promise_and_its_model_stays_on_the_books
         matches!(told, [BackendNote { pids, .. }] if *pids == [COMFY.1]),
         "{told:?}"
     );
+    worker.drained().await;
+    script.no_more_calls();
+}
+
+#[tokio::test]
+async fn a_server_that_serves_before_it_is_on_the_card_is_known_as_soon_as_it_is_there() {
+    let server = std::process::id();
+    let mut host = Host::with([Device::idle(CARD, 24).with(GAME, 18 << 30)]).await;
+    let (backend, mut script) = scripted_for(vec![wan()]);
+    let backend = backend.serving(COMFY.0, server).with_loaded(&wan(), CARD);
+    let worker = host.start(backend).await;
+    let doubts = |card: &Told| card.trouble.as_ref().is_some_and(|it| it.contains(COMFY.0));
+    let state = host
+        .state(|state| state.devices.first().is_some_and(doubts))
+        .await;
+    assert_eq!(state.devices[0].holders, [], "they may be anybody's");
+    // What is free does not change: nothing but the list tells it.
+    let named = host.double.update(|cards| {
+        let card = cards.device_mut(CARD).unwrap();
+        card.processes[0].pid = server;
+    });
+    named.unwrap();
+    let changed = Instant::now();
+    let is_ours = |card: &Told| card.holders.iter().any(|it| it.pid == server && it.ours);
+    let state = host
+        .state(|state| state.devices.first().is_some_and(is_ours))
+        .await;
+    assert!(changed.elapsed() < Duration::from_secs(20), "{changed:?}");
+    assert_eq!(state.devices[0].trouble, None);
+    worker.drained().await;
+    script.no_more_calls();
+}
+
+#[tokio::test]
+async fn a_server_that_has_ended_is_no_reason_to_doubt_who_holds_the_card() {
+    let mut server = Command::new("true").spawn().unwrap();
+    server.wait().unwrap();
+    let mut host = Host::with([Device::idle(CARD, 24).with(GAME, 2 << 30)]).await;
+    let (backend, mut script) = scripted_for(vec![wan()]);
+    let backend = backend
+        .serving(COMFY.0, server.id())
+        .with_loaded(&wan(), CARD);
+    let worker = host.start(backend).await;
+    let state = host.state(|state| !state.devices.is_empty()).await;
+    let card = &state.devices[0];
+    assert_eq!((card.trouble.as_ref(), card.holders.len()), (None, 1));
     worker.drained().await;
     script.no_more_calls();
 }

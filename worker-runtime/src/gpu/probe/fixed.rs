@@ -58,7 +58,7 @@ impl GpuProbe for FixedProbe {
         self.look()
     }
 
-    fn reading(&self, device: &DeviceUuid, _backends: &[u32]) -> DeviceReading {
+    fn reading(&self, device: &DeviceUuid) -> DeviceReading {
         match self.look() {
             Ok(memory) => DeviceReading {
                 uuid: device.clone(),

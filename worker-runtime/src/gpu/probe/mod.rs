@@ -35,9 +35,8 @@ pub trait GpuProbe: fmt::Debug + Send + Sync {
     /// If it cannot be told now.
     fn memory(&self, device: &DeviceUuid) -> Result<Memory, Fault>;
 
-    /// Everything about a device. `backends` are our own serving processes which hold memory there, as far as their ids are
-    /// known: a list without them is not believed.
-    fn reading(&self, device: &DeviceUuid, backends: &[u32]) -> DeviceReading;
+    /// Everything about a device.
+    fn reading(&self, device: &DeviceUuid) -> DeviceReading;
 }
 
 /// A device that was found.

@@ -106,10 +106,9 @@ impl NvmlProbe {
     }
 
     /// What a survey means, with what is remembered of the device.
-    fn judge(&self, device: &DeviceUuid, survey: Survey, backends: &[u32]) -> DeviceReading {
+    fn judge(&self, device: &DeviceUuid, survey: Survey) -> DeviceReading {
         let holders = survey.figures.and_then(|figures| {
-            trust::believed(&figures, &survey.memory, backends)
-                .map_err(|distrust| distrust.to_string())
+            trust::believed(&figures, &survey.memory).map_err(|distrust| distrust.to_string())
         });
         let holders = match holders {
             Ok(holders) => {
@@ -224,7 +223,7 @@ impl GpuProbe for NvmlProbe {
             .call(|nvml| figures::memory(&nvml.device_by_uuid(device.0.as_str())?))
     }
 
-    fn reading(&self, device: &DeviceUuid, backends: &[u32]) -> DeviceReading {
+    fn reading(&self, device: &DeviceUuid) -> DeviceReading {
         let distrust = self.distrust(device);
         let survey = self.session.call(|nvml| {
             survey::survey(
@@ -233,7 +232,7 @@ impl GpuProbe for NvmlProbe {
             )
         });
         match survey {
-            Ok(survey) => self.judge(device, survey, backends),
+            Ok(survey) => self.judge(device, survey),
             Err(fault) => fault.reading(device),
         }
     }

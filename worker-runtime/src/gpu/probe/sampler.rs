@@ -83,10 +83,7 @@ impl Sample {
 #[derive(Debug)]
 enum Question {
     /// Everything, and when it was there.
-    Reading {
-        backends: Vec<u32>,
-        answer: oneshot::Sender<(DeviceReading, Instant)>,
-    },
+    Reading(oneshot::Sender<(DeviceReading, Instant)>),
     /// A sample now.
     Sample(oneshot::Sender<Sample>),
     /// Samples often, from now on.
@@ -143,10 +140,9 @@ impl Sampler {
     }
 
     /// Everything about the device now, for a decision; see [`GpuProbe::reading`]. None if it does not come within `limit`.
-    pub async fn reading(&self, backends: Vec<u32>, limit: Duration) -> Option<DeviceReading> {
+    pub async fn reading(&self, limit: Duration) -> Option<DeviceReading> {
         let (answer, answered) = oneshot::channel();
-        let question = Question::Reading { backends, answer };
-        self.asked.send(question).ok()?;
+        self.asked.send(Question::Reading(answer)).ok()?;
         let (mut reading, at) = timeout(limit, answered).await.ok()?.ok()?;
         reading.age += at.elapsed();
         Some(reading)
@@ -170,7 +166,7 @@ impl Work {
             let due = sampled_at.map_or_else(Instant::now, |at| at + self.interval());
             let left = due.saturating_duration_since(Instant::now());
             match self.questions.recv_timeout(left) {
-                Ok(Question::Reading { backends, answer }) => self.answer(&backends, answer),
+                Ok(Question::Reading(answer)) => self.answer(answer),
                 Ok(Question::Sample(answer)) => {
                     sampled_at = Some(Instant::now());
                     let _ = answer.send(self.sample());
@@ -193,12 +189,12 @@ impl Work {
         }
     }
 
-    fn answer(&self, backends: &[u32], answer: oneshot::Sender<(DeviceReading, Instant)>) {
+    fn answer(&self, answer: oneshot::Sender<(DeviceReading, Instant)>) {
         // Who has asked while a call was hanging has gone meanwhile.
         if answer.is_closed() {
             return;
         }
-        let reading = self.probe.reading(&self.device, backends);
+        let reading = self.probe.reading(&self.device);
         let _ = answer.send((reading, Instant::now()));
     }
 
@@ -352,14 +348,14 @@ mod tests {
 
         // The second look hangs: a question gets no answer, and the first sample is still the latest.
         let limit = Duration::from_millis(20);
-        assert_eq!(sampler.reading(Vec::new(), limit).await, None);
+        assert_eq!(sampler.reading(limit).await, None);
         let latest = sampler.latest().borrow().clone().unwrap();
         assert_eq!(latest, first);
         assert!(latest.age(Instant::now()) >= limit);
 
         // When it ends at last, all is as before.
         drop(open);
-        let reading = sampler.reading(Vec::new(), SOON).await.unwrap();
+        let reading = sampler.reading(SOON).await.unwrap();
         assert_eq!(reading.health, Health::Well);
         sample(&sampler, |sample| sample.asked_at > first.asked_at).await;
     }

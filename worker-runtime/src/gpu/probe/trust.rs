@@ -26,8 +26,6 @@ pub(super) enum Distrust {
     NobodyHolds { used: ByteSize },
     /// More is listed than is in use.
     TooMuch { listed: ByteSize, used: ByteSize },
-    /// One of our backends holds memory and is not listed.
-    BackendMissing { pid: u32 },
 }
 
 impl fmt::Display for Distrust {
@@ -43,12 +41,6 @@ impl fmt::Display for Distrust {
                 write!(
                     f,
                     "processes are listed with {listed}, but only {used} are in use"
-                )
-            }
-            Self::BackendMissing { pid } => {
-                write!(
-                    f,
-                    "process {pid} serves us from this device, but it is not listed"
                 )
             }
         }
@@ -83,7 +75,6 @@ pub(super) fn lower(before: &Figures, after: &Figures) -> Figures {
 pub(super) fn believed(
     figures: &Figures,
     memory: &Memory,
-    backends: &[u32],
 ) -> Result<Vec<(u32, ByteSize)>, Distrust> {
     let told: Vec<(u32, ByteSize)> = figures
         .iter()
@@ -105,10 +96,7 @@ pub(super) fn believed(
     if listed > sum(used, SLACK) {
         return Err(Distrust::TooMuch { listed, used });
     }
-    match backends.iter().find(|pid| !figures.contains_key(pid)) {
-        Some(pid) => Err(Distrust::BackendMissing { pid: *pid }),
-        None => Ok(told),
-    }
+    Ok(told)
 }
 
 fn sum(one: ByteSize, other: ByteSize) -> ByteSize {
@@ -119,12 +107,11 @@ fn sum(one: ByteSize, other: ByteSize) -> ByteSize {
 mod tests {
     use super::*;
 
-    /// What is seen: the figures, what is in use in MiB, our backends; and what is believed of it.
+    /// What is seen: the figures, what is in use in MiB; and what is believed of it.
     type Row = (
         &'static str,
         Figures,
         u64,
-        &'static [u32],
         Result<Vec<(u32, ByteSize)>, Distrust>,
     );
 
@@ -151,47 +138,41 @@ mod tests {
         use Distrust::*;
         let mib = ByteSize::mib;
         let both = [(COMFY, Some(18_000)), (OLLAMA, Some(4_000))];
-        let missing = |pid| Err(BackendMissing { pid });
         let told = |of: &[(u32, u64)]| {
             let of = of.iter().map(|(pid, held)| (*pid, mib(*held)));
             Ok(of.collect())
         };
-        let table: [Row; 12] = [
-            ("an idle card", figures([]), 0, &[], told(&[])),
-            ("what a screen takes", figures([]), 900, &[], told(&[])),
+        let table: [Row; 11] = [
+            ("an idle card", figures([]), 0, told(&[])),
+            ("what a screen takes", figures([]), 900, told(&[])),
             (
                 "hidden by a container",
                 figures([]),
                 913,
-                &[],
                 Err(NobodyHolds { used: mib(913) }),
             ),
             (
                 "all as it should be",
                 figures(both),
                 22_300,
-                &[COMFY],
                 told(&[(COMFY, 18_000), (OLLAMA, 4_000)]),
             ),
             (
                 "more in use than listed",
                 figures(both),
                 24_000,
-                &[],
                 told(&[(COMFY, 18_000), (OLLAMA, 4_000)]),
             ),
             (
                 "a little more listed",
                 figures(both),
                 21_744,
-                &[],
                 told(&[(COMFY, 18_000), (OLLAMA, 4_000)]),
             ),
             (
                 "much more listed",
                 figures(both),
                 21_743,
-                &[],
                 Err(TooMuch {
                     listed: mib(22_000),
                     used: mib(21_743),
@@ -201,44 +182,29 @@ mod tests {
                 "Windows",
                 figures([(COMFY, None)]),
                 18_000,
-                &[COMFY],
                 Err(NotTold { pid: COMFY }),
             ),
             (
                 "one that is not told",
                 figures([(COMFY, None), (OLLAMA, Some(1))]),
                 18_000,
-                &[],
                 Err(NotTold { pid: COMFY }),
             ),
             (
                 "all zero",
                 figures([(COMFY, Some(0)), (OLLAMA, Some(0))]),
                 18_000,
-                &[COMFY],
                 Err(NobodyHolds { used: mib(18_000) }),
             ),
             (
                 "one zero",
                 figures([(COMFY, Some(9_000)), (OLLAMA, Some(0))]),
                 9_000,
-                &[],
                 told(&[(COMFY, 9_000), (OLLAMA, 0)]),
             ),
-            (
-                "ids of another world",
-                figures([(1, Some(18_000))]),
-                18_000,
-                &[1, COMFY],
-                missing(COMFY),
-            ),
         ];
-        for (name, figures, used, backends, expected) in table {
-            assert_eq!(
-                believed(&figures, &memory(used), backends),
-                expected,
-                "{name}"
-            );
+        for (name, figures, used, expected) in table {
+            assert_eq!(believed(&figures, &memory(used)), expected, "{name}");
         }
     }
 

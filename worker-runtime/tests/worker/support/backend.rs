@@ -7,7 +7,7 @@ use shared::failure::Failure;
 use shared::ids::ProfileName;
 use shared::job::{JobKind, Outcome};
 use shared::profile::{Profile, ResourceRequest};
-use shared::protocol::RunAttempt;
+use shared::protocol::{Resident, RunAttempt};
 use tokio::sync::{mpsc, oneshot, watch};
 use worker_runtime::backend::{AttemptContext, Backend, BackendId, NotReady, OnCard};
 
@@ -23,6 +23,7 @@ pub(crate) struct ScriptedBackend {
     calls: mpsc::UnboundedSender<Call>,
     ready: watch::Receiver<Result<(), NotReady>>,
     on_card: OnCard,
+    residents: Vec<Resident>,
     unloads: mpsc::UnboundedSender<Option<ProfileName>>,
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn scripted_for(profiles: Vec<Profile>) -> (ScriptedBackend, Script) 
         calls: sender,
         ready: is_ready,
         on_card: OnCard::default(),
+        residents: Vec::new(),
         unloads: unload,
     };
     let script = Script {
@@ -84,6 +86,17 @@ impl ScriptedBackend {
             ..OnCard::default()
         };
         Self { on_card, ..self }
+    }
+
+    /// The same, and its server says of itself that it has that profile's model on the card.
+    pub(crate) fn with_loaded(mut self, profile: &Profile, device: &str) -> Self {
+        self.residents.push(Resident {
+            profile: profile.name.clone(),
+            backend: profile.backend.clone(),
+            device: device.to_owned(),
+            size: None,
+        });
+        self
     }
 }
 
@@ -169,6 +182,10 @@ impl Backend for ScriptedBackend {
 
     fn on_card(&self) -> OnCard {
         self.on_card.clone()
+    }
+
+    fn residents(&self) -> Vec<Resident> {
+        self.residents.clone()
     }
 
     async fn unload(&self, profile: Option<&ProfileName>) -> Result<(), String> {

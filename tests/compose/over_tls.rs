@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use support::api::Api;
+use support::ports;
 use support::request::small;
 
 use crate::parts::Parts;
-use crate::project::{Project, free_ports};
+use crate::project::Project;
 use crate::secrets::Secrets;
 use crate::tls::Tls;
 use crate::{BROKER, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say};
@@ -19,7 +20,7 @@ const CONNECTIONS: &str = "rabbitmqctl --quiet --no-table-headers list_connectio
 pub(crate) async fn story(parts: &Parts) -> Result<()> {
     let secrets = Secrets::make(&parts.image, Some("amqps://rabbitmq:5671"))?;
     let tls = Tls::make()?;
-    let [amqps_port] = free_ports()?;
+    let amqps_port = ports::free()?;
     let project = Project::new(parts, "builtins", "studio-1", &secrets)?
         .with("COMPOSE_FILE", "docker-compose.yml:deploy/compose.tls.yml")
         .with("CALLSHEET_TLS", tls.path().to_string_lossy())

@@ -1,12 +1,13 @@
 //! The compose file under a name, and on ports or an address of its own.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use support::docker::{docker, printed};
+use support::ports;
 use support::wait::try_until;
 
 use crate::parts::Parts;
@@ -35,7 +36,12 @@ impl Project {
         host: &str,
         secrets: &Secrets,
     ) -> Result<Self> {
-        let [http_port, amqp_port, management_port, prometheus_port] = free_ports()?;
+        let [http_port, amqp_port, management_port, prometheus_port] = [
+            ports::free()?,
+            ports::free()?,
+            ports::free()?,
+            ports::free()?,
+        ];
         let project = Self {
             compose: parts.compose.split(' ').map(ToOwned::to_owned).collect(),
             name: format!("callsheet-test-{}-{host}", std::process::id()),
@@ -222,17 +228,4 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn address_of(host: u8) -> Ipv4Addr {
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | (high & 63), low, host)
-}
-
-/// Ports that nobody listens on, all of them different.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut listeners = Vec::new();
-    for _ in 0..N {
-        listeners.push(TcpListener::bind("127.0.0.1:0")?);
-    }
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }

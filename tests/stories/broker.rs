@@ -93,7 +93,6 @@ mod outages {
         let broker = AmqpBroker::connect(&server.url(), "outage").await.unwrap();
         let mut link = broker.link();
         let queue = queue("killed");
-        let started = Instant::now();
         let (confirmed_sender, mut confirmed) = watch::channel(0);
         let (enough_sender, enough) = watch::channel(false);
 
@@ -113,8 +112,11 @@ mod outages {
             *confirmed_sender.borrow()
         };
         let kill_and_restart = async {
+            // The queue is there, at the latest, when it has taken something.
+            confirmed.wait_for(|count| *count > 0).await.unwrap();
+            let there = Instant::now();
             confirmed
-                .wait_for(|_| started.elapsed() > SETTLED)
+                .wait_for(|_| there.elapsed() > SETTLED)
                 .await
                 .unwrap();
             server.kill().unwrap();

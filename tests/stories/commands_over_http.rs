@@ -131,6 +131,11 @@ fn last_line<T: DeserializeOwned>(printed: &str) -> Result<T> {
 async fn a_server_does_what_every_command_asks_of_it() -> Result<()> {
     let mut server = Server::start("").await?;
 
+    until("the worker to be known", SOON, async || {
+        let list: WorkerList = server.json(&["workers", "--json"])?;
+        list.workers.first().context("a worker").map(drop)
+    })
+    .await;
     // A worker that stands still leaves time to look at what waits.
     let table = server.prints(&["workers"])?;
     ensure!(

@@ -1,7 +1,6 @@
 //! Prometheus itself scrapes the three programs, and finds no fault in what they tell.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use serde_json::Value;
 use shared::api::{FilmStatus, SubmitAnswer};
 use shared::film::FilmRequest;
 use support::http::client;
+use support::ports;
 use support::programs::Program;
 use support::stage::{Cast, Stage};
 use support::wait::until;
@@ -176,8 +176,7 @@ impl Prometheus {
             targets.join(", ")
         );
         std::fs::write(&config, text)?;
-        // Free now; nobody else here asks for a port by number.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::free()?;
         let arguments = [
             format!("--config.file={}", config.display()),
             format!("--storage.tsdb.path={}", folder.join("data").display()),

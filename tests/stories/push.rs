@@ -10,6 +10,7 @@ use shared::api::{FilmStatus, SubmitAnswer};
 use shared::film::FilmRequest;
 use support::collector::{Collector, Push, Temper};
 use support::http::client;
+use support::ports;
 use support::programs::Program;
 use support::stage::{Cast, Stage};
 use support::wait::until;
@@ -213,8 +214,8 @@ async fn a_program_pushes_once_more_when_it_ends() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_comes_back_hears_how_much_there_was() -> Result<()> {
     // What listens there is no collector, and goes away in the end.
-    let other = Collector::start(Temper::Rubbish).await?;
-    let address = other.address();
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()?));
+    let other = Collector::start_at(address, Temper::Rubbish).await?;
     let told = settings(address, 200);
     let mut stage = Stage::set_with(Cast::Real, |_| Ok(told)).await?;
     let failed = "callsheet_metric_pushes_failed_total";

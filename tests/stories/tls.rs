@@ -216,7 +216,7 @@ async fn a_film_is_made_over_tls_by_those_who_know_the_authority() -> Result<()>
     );
 
     // A broker that comes back is found again; a certificate that is renewed is shown without a restart.
-    studio.rabbitmq.kill()?;
+    studio.rabbitmq.stop().await?;
     studio.rabbitmq.start_again().await?;
     studio.stranger.certify("coordinator", "IP:127.0.0.1")?;
     until(

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use shared::api::{FilmStatus, FilmView, SubmitAnswer};
+use shared::api::{FilmStatus, FilmView, SubmitAnswer, WorkerList, WorkerView};
 use shared::film::FilmRequest;
 use shared::ids::FilmId;
 use support::collector::{Collector, Seen, Temper};
@@ -289,6 +289,16 @@ async fn timed(
     while_it_runs: impl AsyncFn(&Stage) -> Result<()>,
 ) -> Result<(Duration, Duration)> {
     let mut stage = Stage::set_with(Cast::Real, |_| Ok(settings)).await?;
+    until("both workers", Duration::from_secs(60), async || {
+        let list: WorkerList = stage.get("/v1/workers").await?;
+        let ready = |it: &WorkerView| it.state.waiting.is_empty();
+        ensure!(
+            list.workers.len() == 2 && list.workers.iter().all(ready),
+            "{list:?}"
+        );
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
     let begun = Instant::now();
     let film = submit(&stage, None).await?;
     completed(&stage, film).await;

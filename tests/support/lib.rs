@@ -10,6 +10,7 @@ pub mod docker;
 pub mod http;
 pub mod moto;
 pub mod place;
+pub mod ports;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;

@@ -1,6 +1,5 @@
 //! A real S3 server of the tests' own: moto's, from PyPI.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use shared::settings::{ArtifactSettings, Secret};
 
 use crate::http::client;
+use crate::ports;
 use crate::programs::target;
 use crate::reaper::Reaper;
 use crate::wait::until;
@@ -48,7 +48,7 @@ impl Moto {
     /// # Errors
     /// If it is not installed.
     pub async fn start() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::free()?;
         let mut reaper = Reaper::start(None)?;
         let server = Command::new(python()?)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])

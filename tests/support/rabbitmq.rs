@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::certificates::{Authority, Certificate};
 use crate::place::Place;
+use crate::ports;
 use crate::reaper::Reaper;
 
 /// Debian's start script proper. The one on the path insists on the user `rabbitmq`, and does not pass our settings on.
@@ -69,7 +70,7 @@ impl RabbitMq {
     /// # Errors
     /// If it is not installed or does not start; with what it printed.
     pub async fn start_with_tls(authority: &Authority, certificate: &Certificate) -> Result<Self> {
-        let port = free_port()?;
+        let port = ports::free()?;
         let settings = format!(
             "listeners.ssl.1 = 127.0.0.1:{port}\n\
              ssl_options.cacertfile = {}\n\
@@ -112,9 +113,9 @@ impl RabbitMq {
             .keep();
         let mut reaper = Reaper::start(Some(&folder))?;
         let ports = Ports {
-            amqp: free_port()?,
-            epmd: free_port()?,
-            distribution: free_port()?,
+            amqp: ports::free()?,
+            epmd: ports::free()?,
+            distribution: ports::free()?,
             tls,
         };
         let listen = SocketAddr::from((place.address(), ports.amqp));
@@ -343,10 +344,6 @@ fn write_settings(folder: &Path, listen: SocketAddr, more: &str) -> Result<()> {
     fs::write(folder.join("enabled_plugins"), "[].\n")?;
     fs::write(folder.join("empty"), "")?;
     Ok(())
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Whether something at that address answers the AMQP protocol header with a method frame.

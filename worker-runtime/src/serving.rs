@@ -29,13 +29,9 @@ pub fn processes_of(port: u16, known: &KnownBy) -> Vec<u32> {
     }
 }
 
-/// Whether all these processes are still there, as far as that can be told.
-pub fn are_there(pids: &[u32]) -> bool {
-    if cfg!(target_os = "linux") {
-        let is_there = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
-        return pids.iter().all(is_there);
-    }
-    true
+/// Whether that process has not ended, as far as that can be told.
+pub fn lives(pid: u32) -> bool {
+    !cfg!(target_os = "linux") || std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@ use shared::protocol::Resident;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use worker_runtime::backend::{BackendId, BackendSays, OnCard};
-use worker_runtime::serving::{KnownBy, are_there, processes_of};
+use worker_runtime::serving::{KnownBy, lives, processes_of};
 
 pub use super::tally::Kept;
 use super::tally::{Seen, is_there, one_too_many};
@@ -392,7 +392,7 @@ impl ModelServer {
             let seen = self.seen();
             (seen.0.answers && seen.0.held == held, seen.0.pids.clone())
         };
-        if same && !known.is_empty() && are_there(&known) {
+        if same && !known.is_empty() && known.iter().all(|pid| lives(*pid)) {
             return known;
         }
         let known = match self.seen().0.lifecycle {

@@ -316,6 +316,7 @@ impl Inner {
     }
 
     fn unload(&mut self, model: Option<String>) {
+        self.state.told_to_unload.push(model.clone());
         if self.ignored > 0 {
             self.ignored -= 1;
             return;

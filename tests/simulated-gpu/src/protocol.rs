@@ -77,6 +77,8 @@ pub struct BackendState {
     pub out_of_memory: u32,
     /// How often it loaded a model.
     pub loads: u32,
+    /// What it was told to unload, in order, also where it did not; absent: all of it.
+    pub told_to_unload: Vec<Option<String>>,
 }
 
 /// A job that runs.

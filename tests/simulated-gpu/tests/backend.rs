@@ -92,7 +92,7 @@ fn ran(client: Client, job: Job) -> BackendState {
 #[test]
 fn a_job_takes_its_memory_bit_by_bit_and_leaves_its_model() {
     let host = host();
-    let backend = host.backend(|settings| settings.ramp = Duration::from_millis(200));
+    let backend = host.backend(|settings| settings.ramp = Duration::from_secs(1));
     let client = backend.client();
     client.run(job("a", "wan", 18, 21)).unwrap();
     let mut seen = vec![host.held()];

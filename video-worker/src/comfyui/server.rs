@@ -12,7 +12,7 @@ use shared::ids::{JobId, ProfileName, RunId, Take};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 use worker_runtime::backend::BackendSays;
-use worker_runtime::serving::{KnownBy, processes_of};
+use worker_runtime::serving::{KnownBy, lives, processes_of};
 
 use super::client::{Client, ComfyError, SetUpError, Stats, Version};
 use super::graph::{Graph, Limits, Output};
@@ -129,7 +129,11 @@ impl Server {
         };
         let mut state = self.lock();
         state.stats = Some(stats.clone());
-        state.pids = pids;
+        match pids.is_empty() {
+            // The system's lists change while they are read.
+            true => state.pids.retain(|pid| lives(*pid)),
+            false => state.pids = pids,
+        }
         drop(state);
         Ok(stats)
     }

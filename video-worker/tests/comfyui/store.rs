@@ -21,7 +21,7 @@ async fn a_clip_waits_for_a_store_that_does_not_take_it_and_is_not_rendered_agai
     let (context, steps) = stage.context();
     let mut run = Box::pin(stage.backend.run(&attempt, &context));
     let waits = async {
-        until("a render", || steps.borrow().step == 1).await;
+        until("a render", || steps.borrow().step >= 1).await;
         stage.break_store();
         until("a word", || steps.borrow().phase == WAITS).await;
     };
@@ -46,7 +46,7 @@ async fn a_clip_that_waits_for_its_store_is_let_go_when_nobody_wants_it_any_more
     let attempt = stage.attempt();
     let (context, steps) = stage.context();
     let unwanted = async {
-        until("a render", || steps.borrow().step == 1).await;
+        until("a render", || steps.borrow().step >= 1).await;
         stage.break_store();
         until("a word", || steps.borrow().phase == WAITS).await;
         context.cancelled.cancel();

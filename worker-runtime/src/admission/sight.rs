@@ -16,7 +16,7 @@ use crate::gpu::ledger::BackendId;
 use crate::gpu::probe::host::HostSource;
 use crate::gpu::probe::sampler::{Often, Sample, Sampler};
 use crate::gpu::reading::{DeviceReading, Holders};
-use crate::serving::are_there;
+use crate::serving::lives;
 
 /// A decision waits no longer for a reading.
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ impl CardSight {
                 // Only a server that holds memory must be on the list. One that has ended holds none, whatever it was last known to.
                 if !backend.residents().is_empty() {
                     let mut pids = backend.on_card().pids;
-                    pids.retain(|pid| are_there(&[*pid]));
+                    pids.retain(|pid| lives(*pid));
                     doubt(reading, id, &pids);
                 }
             }

@@ -573,6 +573,7 @@ fn it_tells_how_long_the_others_could_not_decide() {
     assert_eq!(ledger.last_held(), Duration::ZERO);
     let began = std::time::Instant::now();
     let decided = ledger.decide(|_| {
+        let began = std::time::Instant::now();
         while began.elapsed() < Duration::from_millis(2) {
             std::hint::spin_loop();
         }

@@ -60,6 +60,7 @@ mod outages {
     use shared::ids::MessageId;
     use shared::job::JobKind;
     use support::rabbitmq::RabbitMq;
+    use support::relay::Relay;
     use support::submitter::Submitter;
     use support::wait::{SOON, soon, until};
     use tokio::sync::watch;
@@ -392,6 +393,30 @@ mod outages {
             }
         })
         .await;
+        broker.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_connection_on_which_the_broker_is_silent_is_not_kept_when_the_other_was_lost() {
+        let server = RabbitMq::start().await.unwrap();
+        let relay = Relay::to(server.address()).await.unwrap();
+        let url = format!("amqp://guest:guest@{}/%2f?heartbeat=2", relay.address());
+        let broker = AmqpBroker::connect(&url, "silence").await.unwrap();
+        let mut link = broker.link();
+        let before = relay.open();
+        assert_eq!(before.len(), 2);
+        relay.silence();
+        relay.cut();
+        link_is(&mut link, |link| *link == Link::Up(2)).await;
+        until("the silent connection to be let go", SOON, async || {
+            let open = relay.open();
+            match open.iter().any(|it| before.contains(it)) {
+                false => Ok(()),
+                true => Err(format!("{open:?}, and before {before:?}")),
+            }
+        })
+        .await;
+        assert_eq!(relay.open().len(), 2);
         broker.close().await;
     }
 

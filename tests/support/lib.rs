@@ -14,6 +14,7 @@ pub mod ports;
 pub mod programs;
 pub mod rabbitmq;
 mod reaper;
+pub mod relay;
 pub mod request;
 pub mod stage;
 pub mod submitter;

@@ -26,6 +26,9 @@ use crate::tls;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for a connection to be closed in order.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+/// How often a connection on which the broker is silent is looked at, and for how long at most.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+const SILENT_LIMIT: Duration = Duration::from_mins(5);
 /// Wait before the first try to connect again, and the longest one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 /// How long a session must live for the next one to be made without delay. One that ends sooner may have ended by what it
@@ -121,13 +124,35 @@ impl Session {
     }
 
     async fn close(&self) {
-        for connection in [&self.publishing, &self.consuming] {
-            let closing = connection.close(200, "closed in order".into());
-            if !matches!(timeout(CLOSE_LIMIT, closing).await, Ok(Ok(()))) {
-                debug!("a connection to the broker was gone before it was closed");
-            }
-        }
+        tokio::join!(close(&self.publishing), close(&self.consuming));
     }
+
+    /// Closes what is left of it once one connection was lost.
+    async fn end(&self) {
+        tokio::join!(end(&self.publishing), end(&self.consuming));
+    }
+}
+
+async fn close(connection: &Connection) {
+    let closing = connection.close(200, "closed in order".into());
+    if !matches!(timeout(CLOSE_LIMIT, closing).await, Ok(Ok(()))) {
+        debug!("a connection to the broker was gone before it was closed");
+    }
+}
+
+/// Closes a connection on which the broker still answers. Another one is left to its heartbeat: lapin has none on a connection that
+/// is closing, and would keep it and its thread for as long as the system tries to send the last word, some 15 minutes.
+async fn end(connection: &Connection) {
+    if let Ok(Ok(_)) = timeout(CLOSE_LIMIT, connection.create_channel()).await {
+        return close(connection).await;
+    }
+    let dead = async {
+        while connection.status().connected() {
+            sleep(LOOK_EACH).await;
+        }
+    };
+    // Where somebody has turned heartbeats off, nothing ends it.
+    let _ = timeout(SILENT_LIMIT, dead).await;
 }
 
 /// Why no session came about.
@@ -215,7 +240,7 @@ impl Supervisor {
                 session.gone.cancel();
                 self.down(reason);
                 // One of the two connections may be alive, and subscriptions on it with it.
-                tokio::spawn(async move { session.close().await });
+                tokio::spawn(async move { session.end().await });
                 if since.elapsed() >= SOUND {
                     failures = 0;
                 }

@@ -1,19 +1,19 @@
-//! TLS of the coordinator's own: its certificate, which may be renewed while it works, and the listener that speaks it.
+//! TLS of the coordinator's own: its certificate, which may be renewed while it works, and the handshakes that are done with it.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use shared::film::Mistake;
 
+mod handshake;
 mod identity;
-mod listener;
 mod renewal;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use handshake::greet;
 pub use identity::{Certificate, TlsError, Validity};
-pub(crate) use listener::TlsListener;
 pub(crate) use renewal::Renewal;
 
 /// The section `[coordinator.tls]`.

@@ -14,9 +14,9 @@ use axum::response::{IntoResponse, Response, Sse};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::Shutdown;
 use super::error::ApiError;
 use super::fields::{self, PathFields, QueryFields};
+use super::serving::Shutdown;
 use crate::coordinator::{Coordinator, Numbered};
 
 /// How often a silent stream says that it is there: proxies cut what is silent for a minute.

@@ -20,6 +20,7 @@ mod page;
 mod previews;
 mod range;
 mod roles;
+mod serving;
 mod session;
 mod workers;
 
@@ -27,26 +28,19 @@ mod workers;
 mod tests;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use axum::serve::{Listener, ListenerExt};
-use axum::{Extension, Router, middleware};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use axum::{Router, middleware};
 
 use crate::access::Access;
 use crate::coordinator::Coordinator;
 use crate::settings::CoordinatorSettings;
-use crate::tls::{Renewal, TlsListener};
+
+pub(crate) use serving::serve;
 
 /// Largest body of a request that is no file, in bytes: a script of 200 scenes with long prompts fits.
 const BODY_MAX: usize = 2 << 20;
-
-/// How long downloads may go on after the word to shut down: a player that is paused would hold one open for ever, and
-/// what broke off can be gone on with.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// What the API is told when it is set up.
 #[derive(Debug, Clone, Default)]
@@ -123,50 +117,4 @@ pub fn router(coordinator: Coordinator, options: Options) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(options, guard::guard))
         .with_state(coordinator)
-}
-
-/// The word to shut down, for answers that would otherwise never end.
-#[derive(Debug, Clone)]
-struct Shutdown(CancellationToken);
-
-/// Answers requests until `shutdown`, over TLS if there is a certificate. Then streams of events end, what is being downloaded has
-/// a few seconds to finish, and nothing new is taken.
-///
-/// # Errors
-/// If the listener fails for good.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    certificate: Option<Renewal>,
-    router: Router,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let listener = listener.tap_io(|connection| connection::set_up(connection));
-    match certificate {
-        Some(certificate) => {
-            let listener = TlsListener::new(listener, certificate);
-            serve_on(listener, router, shutdown).await
-        }
-        None => serve_on(listener, router, shutdown).await,
-    }
-}
-
-async fn serve_on(
-    listener: impl Listener<Addr = SocketAddr>,
-    router: Router,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let router = router.layer(Extension(Shutdown(shutdown.clone())));
-    let server =
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let too_slow = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = server => served,
-        () = too_slow => {
-            tracing::warn!("some clients did not finish in time; their connections are cut");
-            Ok(())
-        }
-    }
 }

@@ -10,6 +10,7 @@ mod health;
 mod made;
 mod metrics;
 mod previews;
+mod serving;
 mod studio;
 mod support;
 mod workers;

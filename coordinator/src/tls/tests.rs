@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
 use shared::failure::chain;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,11 +18,11 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::*;
 
-const FIRST: (&str, &str) = (
+pub(crate) const FIRST: (&str, &str) = (
     include_str!("tests/first.pem"),
     include_str!("tests/first.key"),
 );
-const SECOND: (&str, &str) = (
+pub(crate) const SECOND: (&str, &str) = (
     include_str!("tests/second.pem"),
     include_str!("tests/second.key"),
 );
@@ -162,16 +161,25 @@ async fn a_renewed_certificate_counts_once_both_files_are_there() {
     assert!(!is_first(&renewal).await, "a renewal did not count");
 }
 
-/// A listener with the first certificate, and where it is.
-async fn listen() -> (TlsListener<TcpListener>, SocketAddr) {
+/// The first certificate as a coordinator has it.
+pub(crate) async fn first() -> Renewal {
     let given = Given::new(FIRST);
-    let renewal = Renewal::begin(given.files.clone()).await.unwrap();
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = tcp.local_addr().unwrap();
-    (TlsListener::new(tcp, renewal), address)
+    Renewal::begin(given.files.clone()).await.unwrap()
 }
 
-async fn connect(
+/// Somebody who has connected, and what takes its greeting.
+async fn connected() -> (TcpStream, impl Future<Output = bool>) {
+    let renewal = first().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap());
+    let (client, accepted) = tokio::join!(client, listener.accept());
+    let (connection, peer) = accepted.unwrap();
+    let greeted = async move { greet(&renewal, connection, peer).await.is_some() };
+    (client.unwrap(), greeted)
+}
+
+/// Speaks TLS with whoever is there, trusting that certificate.
+pub(crate) async fn connect(
     address: SocketAddr,
     trusted: &str,
     protocols: &[&str],
@@ -198,50 +206,24 @@ async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
     waited.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
 
-#[tokio::test]
-async fn who_is_silent_mad_or_does_not_trust_us_keeps_nobody_waiting() {
-    let (mut listener, address) = listen().await;
-    let silent = TcpStream::connect(address).await.unwrap();
-    let mut mad = TcpStream::connect(address).await.unwrap();
-    mad.write_all(&[22, 3, 1, 255, 255, 0, 0, 0]).await.unwrap();
-    drop(TcpStream::connect(address).await.unwrap());
-    let talk = async {
-        connect(address, SECOND.0, &[]).await.unwrap_err();
-        let mut there = connect(address, FIRST.0, &["h2", "http/1.1"])
-            .await
-            .unwrap();
-        there.write_all(b"well").await.unwrap();
-        assert_eq!(there.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-        there
-    };
-    let accept = async {
-        let (mut here, _) = listener.accept().await;
-        let mut heard = [0; 4];
-        here.read_exact(&mut heard).await.unwrap();
-        heard
-    };
-    let (there, heard) = patiently("a connection", async { tokio::join!(talk, accept) }).await;
-    assert_eq!(&heard, b"well");
-    drop((there, silent, mad));
-}
-
 #[tokio::test(start_paused = true)]
 async fn who_is_silent_for_long_is_let_go() {
-    let (mut listener, address) = listen().await;
-    let mut silent = TcpStream::connect(address).await.unwrap();
-    tokio::select! {
-        _ = listener.accept() => panic!("it was silent"),
-        read = patiently("the end of the connection", silent.read_u8()) => {
-            read.unwrap_err();
-        }
-    }
+    let (mut silent, greeted) = connected().await;
+    assert!(!patiently("the end of the greeting", greeted).await);
+    silent.read_u8().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn who_is_mad_is_let_go_at_once() {
+    let (mut mad, greeted) = connected().await;
+    mad.write_all(&[22, 3, 1, 255, 255, 0, 0, 0]).await.unwrap();
+    assert!(!patiently("the end of the greeting", greeted).await);
 }
 
 #[tokio::test]
 async fn who_speaks_plain_http_is_told_of_https() {
-    let (mut listener, address) = listen().await;
-    let mut plain = TcpStream::connect(address).await.unwrap();
-    let asked = async {
+    let (mut plain, greeted) = connected().await;
+    let asked = async move {
         plain
             .write_all(b"POST /v1/films HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
             .await
@@ -250,10 +232,9 @@ async fn who_speaks_plain_http_is_told_of_https() {
         plain.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    let answer = tokio::select! {
-        _ = listener.accept() => panic!("it spoke no TLS"),
-        answer = patiently("an answer", asked) => answer,
-    };
+    let both = async { tokio::join!(greeted, asked) };
+    let (is_greeted, answer) = patiently("an answer", both).await;
+    assert!(!is_greeted, "it spoke no TLS");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.contains("write https://"), "{answer}");
 }

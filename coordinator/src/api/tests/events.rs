@@ -185,7 +185,10 @@ async fn a_shutdown_ends_the_streams_in_order() {
     })
     .await;
 
-    let quickly = tokio::time::timeout(crate::api::GRACE.mul_f64(0.8), studio.running.shutdown());
+    let quickly = tokio::time::timeout(
+        crate::api::serving::GRACE.mul_f64(0.8),
+        studio.running.shutdown(),
+    );
     quickly
         .await
         .expect("a stream that is open holds up the shutdown");

@@ -1,18 +1,15 @@
-//! Takes connections and speaks TLS on them.
+//! Speaks TLS on a connection.
 //!
-//! A handshake is a conversation with somebody who may be slow, silent or mad. It has a task of its own and a deadline; whoever has
-//! not come through it is nobody, and keeps nobody waiting.
+//! A handshake is a conversation with somebody who may be slow, silent or mad, so it has a deadline; whoever has not come through it
+//! is nobody.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener;
 use shared::api::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -25,59 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// As much of a request in plain HTTP as is read before it is answered.
 const PLAIN_MAX: usize = 8 << 10;
 
-/// A connection that has come through its handshake.
-type Greeted = (TlsStream<TcpStream>, SocketAddr);
-
-/// Listens, and gives connections on which TLS is spoken.
-#[derive(Debug)]
-pub(crate) struct TlsListener<L> {
-    tcp: L,
-    renewal: Arc<Renewal>,
-    handshakes: JoinSet<Option<Greeted>>,
-}
-
-impl<L> TlsListener<L> {
-    /// Speaks TLS on what that listener takes.
-    pub(crate) fn new(tcp: L, renewal: Renewal) -> Self {
-        Self {
-            tcp,
-            renewal: Arc::new(renewal),
-            handshakes: JoinSet::new(),
-        }
-    }
-}
-
-impl<L: Listener<Io = TcpStream, Addr = SocketAddr>> Listener for TlsListener<L> {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> Greeted {
-        loop {
-            tokio::select! {
-                (connection, peer) = self.tcp.accept() => {
-                    let renewal = Arc::clone(&self.renewal);
-                    self.handshakes.spawn(greet(renewal, connection, peer));
-                }
-                Some(greeted) = self.handshakes.join_next() => {
-                    if let Ok(Some(greeted)) = greeted {
-                        return greeted;
-                    }
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
-    }
-}
-
 /// A handshake within its time; nothing if it does not come about.
-async fn greet(
-    renewal: Arc<Renewal>,
+pub(crate) async fn greet(
+    renewal: &Renewal,
     mut connection: TcpStream,
     peer: SocketAddr,
-) -> Option<Greeted> {
+) -> Option<TlsStream<TcpStream>> {
     let handshake = async {
         if speaks_plain_http(&connection).await? {
             tell_of_https(&mut connection).await?;
@@ -88,7 +38,7 @@ async fn greet(
             .await
     };
     let error = match timeout(PATIENCE, handshake).await {
-        Ok(Ok(stream)) => return Some((stream, peer)),
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error,
         Err(_) => io::ErrorKind::TimedOut.into(),
     };

@@ -3,6 +3,7 @@
 //! Each has a thread of its own with a runtime of its own, so that neither waits for the other, and no work waits for them.
 
 mod collector;
+mod headers;
 mod metrics;
 mod points;
 mod spans;

@@ -10,7 +10,8 @@ use crate::settings::{self, SHARED_DEFAULTS, Settings};
 /// Arguments that every program has that speaks to a broker.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CommonArguments {
-    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment
+    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment, where an empty one does not
+    /// count
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// RabbitMQ, as amqp://USER:PASSWORD@HOST:PORT/VHOST. Better in the environment: others can read a command line

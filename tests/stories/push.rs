@@ -1,6 +1,7 @@
 //! Metrics are pushed to a collector: what the pages for Prometheus say, and once more at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -209,6 +210,37 @@ async fn a_program_pushes_once_more_when_it_ends() -> Result<()> {
     let films = "callsheet_films_ended_total";
     assert_eq!(sum(&coordinator, films, "completed"), 1.0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_is_shown_the_headers_of_the_environment() -> Result<()> {
+    let collector = Collector::start(Temper::Takes).await?;
+    let folder = tempfile::tempdir()?;
+    // Of a program that nobody gives work to: it pushes when it starts.
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hush"),
+        ("CALLSHEET__TELEMETRY__OTLP_ENDPOINT", &collector.url()),
+        ("CALLSHEET__BROKER__URL", "amqp://127.0.0.1:1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let data = folder.path().join("data").into_os_string();
+    let arguments = ["--listen", "127.0.0.1:0", "--data-dir"].map(OsString::from);
+    let arguments = arguments.into_iter().chain([data]);
+    let program = "coordinator";
+    let mut coordinator =
+        Program::start_in(environment, program, program, arguments, folder.path())?;
+    let expected = ("/v1/metrics".to_owned(), "Bearer hush".to_owned());
+    until("a push", PUSHED, async || {
+        let visitors = collector.visitors();
+        ensure!(
+            visitors == BTreeSet::from([expected.clone()]),
+            "{visitors:?}"
+        );
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+    coordinator.end().await?;
+    hushes(&[&coordinator])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

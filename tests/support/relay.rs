@@ -114,7 +114,7 @@ async fn carry(program: TcpStream, server: SocketAddr, silent: &CancellationToke
 
 /// Passes bytes on until the sender closes; throws them away when there is silence.
 async fn pass(mut from: OwnedReadHalf, to: &mut OwnedWriteHalf, silent: &CancellationToken) {
-    let mut bytes = [0; 4096];
+    let mut bytes = vec![0; 4096];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if !silent.is_cancelled() && to.write_all(&bytes[..count]).await.is_err() {
             break;

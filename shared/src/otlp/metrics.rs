@@ -14,13 +14,13 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 };
 use prost::Message;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tracing::{debug, info, warn};
 
 use super::collector::Collector;
 use super::points::{self, Taken};
-use super::{failed, runtime};
+use super::{failed, headers, runtime};
 use crate::failure::chain;
 use crate::metrics::{Page, push};
 use crate::telemetry::{Service, TelemetryError};
@@ -54,6 +54,7 @@ impl Metrics {
             client,
             runtime: runtime()?,
             collector,
+            headers: headers::of_metrics()?,
             service: service.clone(),
             since: SystemTime::now(),
             is_failing: false,
@@ -146,6 +147,7 @@ struct Sender {
     client: reqwest::Client,
     runtime: Runtime,
     collector: Collector,
+    headers: HeaderMap,
     service: Service,
     /// Since when counters count.
     since: SystemTime,
@@ -170,6 +172,7 @@ impl Sender {
         let mut answer = self
             .client
             .post(self.collector.takes("metrics"))
+            .headers(self.headers.clone())
             .header(
                 CONTENT_TYPE,
                 HeaderValue::from_static("application/x-protobuf"),

@@ -51,8 +51,11 @@ impl Layer {
             };
             let key = rest.to_lowercase().replace("__", ".");
             match value.into_string() {
+                // One that is empty says nothing: compose files pass on what somebody may have set.
                 Ok(text) if key.contains('.') && !key.split('.').any(str::is_empty) => {
-                    layer.set(&key, value_of(text));
+                    if !text.is_empty() {
+                        layer.set(&key, value_of(text));
+                    }
                 }
                 Ok(_) => mistakes.push(Mistake::new(
                     name,

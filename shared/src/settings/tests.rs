@@ -122,6 +122,24 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
 }
 
 #[test]
+fn an_empty_variable_says_nothing_unless_its_name_is_wrong() {
+    let sample = Given {
+        file: "[coordinator]\nlisten = \"file\"",
+        environment: vec![
+            ("CALLSHEET__COORDINATOR__LISTEN", ""),
+            ("CALLSHEET__COORDINATOR__LEASE_S", ""),
+        ],
+        ..Given::default()
+    };
+    assert_eq!(sample.load().unwrap().coordinator.listen, "file");
+    let wrong = Given {
+        environment: vec![("CALLSHEET__BROKER", "")],
+        ..Given::default()
+    };
+    assert!(wrong.load().is_err());
+}
+
+#[test]
 fn text_from_the_environment_is_read_as_what_the_setting_is() {
     let sample = Given {
         environment: vec![

@@ -22,12 +22,12 @@ use worker_runtime::gpu::ledger::{BackendNote, BootTime, Ledger, Owner, Page, St
 use worker_runtime::gpu::reading::DeviceUuid;
 use worker_runtime::settings::{DeviceChoice, GpuSettings, HostMemory};
 
-use super::support::backend::{profile, scripted_for};
-use super::support::{Stage, attempt, story, within};
+use super::support::backend::{Script, profile, scripted_for};
+use super::support::{Running, Stage, attempt, story, within};
 
 pub(super) const CARD: &str = "GPU-00000000-0000-0000-0000-000000000001";
 pub(super) const COMFY: (&str, u32) = ("comfyui@127.0.0.1:8188", 100);
-const OLLAMA: (&str, u32) = ("ollama@127.0.0.1:11434", 200);
+pub(super) const OLLAMA: (&str, u32) = ("ollama@127.0.0.1:11434", 200);
 /// A program of somebody else.
 pub(super) const GAME: u32 = 300;
 
@@ -75,8 +75,29 @@ impl Host {
         }
     }
 
+    /// A worker that has written a story, and whose model is still on the card.
+    pub(super) async fn writer_with_its_model_loaded(&mut self) -> (Running, Script) {
+        self.next_worker_is("writer");
+        let (llm, mut writes) = scripted_for(vec![mistral()]);
+        let writer = self.start(llm.serving(OLLAMA.0, OLLAMA.1)).await;
+        self.open().await;
+        self.stage.dispatch(&on(&mistral())).await;
+        let started = self.started().await;
+        self.grant(&started).await;
+        let call = writes.call().await;
+        self.holds(OLLAMA.1, 8);
+        call.finish(Ok(story()));
+        self.succeeded().await;
+        self.books("the language model to settle", |page| {
+            let states: Vec<_> = page.entries.iter().map(|it| it.entry.state).collect();
+            matches!(states[..], [State::Resident { .. }])
+        })
+        .await;
+        (writer, writes)
+    }
+
     /// The worker that is started next is another one.
-    fn next_worker_is(&mut self, name: &str) {
+    pub(super) fn next_worker_is(&mut self, name: &str) {
         self.stage.config.worker = name.parse().unwrap();
         self.stage.config.data_dir = self.dir.path().join(name);
     }
@@ -530,23 +551,7 @@ async fn whatever_becomes_of_a_run_its_promise_does_not_stay() {
 async fn an_idle_model_of_another_worker_leaves_for_a_job_and_the_job_begins_when_its_memory_is_read_as_free()
  {
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
-    host.next_worker_is("writer");
-    let (llm, mut writes) = scripted_for(vec![mistral()]);
-    let writer = host.start(llm.serving(OLLAMA.0, OLLAMA.1)).await;
-    host.open().await;
-    host.stage.dispatch(&on(&mistral())).await;
-    let started = host.started().await;
-    host.grant(&started).await;
-    let call = writes.call().await;
-    host.holds(OLLAMA.1, 8);
-    call.finish(Ok(story()));
-    host.succeeded().await;
-    host.books("the language model to settle", |page| {
-        let states: Vec<_> = page.entries.iter().map(|it| it.entry.state).collect();
-        matches!(states[..], [State::Resident { .. }])
-    })
-    .await;
-
+    let (writer, mut writes) = host.writer_with_its_model_loaded().await;
     host.next_worker_is("camera");
     let (comfy, mut renders) = scripted_for(vec![wan()]);
     let camera = host.start(comfy.serving(COMFY.0, COMFY.1)).await;

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use super::card::{CARD, COMFY, GAME, Host, on, wan};
-use super::support::backend::scripted_for;
-use super::support::{story, within};
+use super::card::{CARD, COMFY, GAME, Host, OLLAMA, on, wan};
+use super::support::backend::{scripted, scripted_for};
+use super::support::{Stage, attempt, image, next_attempt, story, within};
 
 /// What the worker answers over HTTP.
 async fn asked(address: SocketAddr, path: &str) -> String {
@@ -28,11 +28,29 @@ async fn asked_with(address: SocketAddr, path: &str, header: &str) -> String {
     answer
 }
 
+/// An address where nobody listens.
+async fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Waits until the metrics are these, among others.
+async fn tells(address: SocketAddr, lines: &[&str]) {
+    let all_told = async {
+        loop {
+            let page = asked(address, "/metrics").await;
+            if lines.iter().all(|line| page.lines().any(|it| it == *line)) {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(all_told, &format!("the metrics to tell {lines:?}")).await;
+}
+
 #[tokio::test]
 async fn metrics_are_told_to_whoever_shows_the_token_and_to_nobody_else() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free().await;
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
     host.stage.config.metrics_listen = Some(address);
     host.stage.config.metrics_token = Some(Secret::new("0123456789abcdef01234567"));
@@ -64,9 +82,7 @@ async fn metrics_are_told_to_whoever_shows_the_token_and_to_nobody_else() {
 
 #[tokio::test]
 async fn what_goes_on_on_the_card_shows_in_the_metrics() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
+    let address = free().await;
     let mut host = Host::with([Device::idle(CARD, 24)]).await;
     host.stage.config.metrics_listen = Some(address);
     let (backend, mut script) = scripted_for(vec![wan()]);
@@ -78,7 +94,15 @@ async fn what_goes_on_on_the_card_shows_in_the_metrics() {
     let started = host.started().await;
     host.grant(&started).await;
     let call = script.call().await;
+    let promised = |gib: u64| {
+        format!(
+            r#"callsheet_card_promised_bytes{{device="{CARD}"}} {}"#,
+            gib << 30
+        )
+    };
+    tells(address, &[&promised(21)]).await;
     host.holds(COMFY.1, 18);
+    tells(address, &[&promised(3)]).await;
     call.finish(Ok(story()));
     host.succeeded().await;
     host.holds(GAME, 2);
@@ -102,16 +126,72 @@ async fn what_goes_on_on_the_card_shows_in_the_metrics() {
             2_u64 << 30
         ),
     ];
-    let all_told = async {
-        loop {
-            let page = asked(address, "/metrics").await;
-            if lines.iter().all(|line| page.lines().any(|it| it == *line)) {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    within(all_told, "the metrics to tell of it").await;
+    tells(address, &lines).await;
+    worker.drained().await;
+    script.no_more_calls();
+}
+
+#[tokio::test]
+async fn who_was_asked_to_leave_for_a_job_shows_in_the_metrics_of_the_worker_that_asked() {
+    let address = free().await;
+    let mut host = Host::with([Device::idle(CARD, 24)]).await;
+    let (writer, mut writes) = host.writer_with_its_model_loaded().await;
+    host.next_worker_is("camera");
+    host.stage.config.metrics_listen = Some(address);
+    let (comfy, mut renders) = scripted_for(vec![wan()]);
+    let camera = host.start(comfy.serving(COMFY.0, COMFY.1)).await;
+    host.stage.dispatch(&on(&wan())).await;
+    writes.unload().await;
+    host.holds(OLLAMA.1, 0);
+    let started = host.started().await;
+    host.grant(&started).await;
+    renders.call().await.finish(Ok(story()));
+    host.succeeded().await;
+    let evicted = r#"callsheet_evictions_total{outcome="enough",profile="wan"} 1"#;
+    tells(address, &[evicted]).await;
+    camera.drained().await;
+    writer.drained().await;
+}
+
+#[tokio::test]
+async fn what_was_found_again_shows_in_the_metrics() {
+    let address = free().await;
+    let mut stage = Stage::new().await;
+    stage.config.metrics_listen = Some(address);
+    let (backend, mut script) = scripted();
+    let worker = stage.start(backend).await;
+    let attempt = attempt();
+    stage.dispatch(&attempt).await;
+    let started = stage.started().await;
+    stage.grant(&started).await;
+    let call = script.call().await;
+    call.context.notebook.write("a render").await.unwrap();
+    call.dropped_by(stage.kill(worker)).await;
+
+    let (backend, mut script) = scripted();
+    let worker = stage.start_quietly(backend);
+    // The run of before is given back.
+    stage.report().await;
+    let again = next_attempt(&attempt);
+    stage.dispatch(&again).await;
+    let started = stage.started().await;
+    stage.grant(&started).await;
+    let call = script.call().await;
+    assert_eq!(call.context.notebook.earlier(), Some("a render"));
+    call.finish(Ok(image(&stage.artifacts).await));
+    stage.succeeded().await;
+    stage.dispatch(&next_attempt(&again)).await;
+    let started = stage.started().await;
+    stage.grant(&started).await;
+    stage.succeeded().await;
+    tells(
+        address,
+        &[
+            r#"callsheet_adoptions_total{profile="stub",what="render"} 1"#,
+            r#"callsheet_adoptions_total{profile="stub",what="result"} 1"#,
+        ],
+    )
+    .await;
     worker.drained().await;
     script.no_more_calls();
 }

@@ -84,7 +84,7 @@ impl ModelServer {
                 return Err(error);
             }
         };
-        let pids = self.pids(&held).await;
+        let pids = self.pids(lifecycle, &held).await;
         let now = Seen {
             answers: true,
             lifecycle,
@@ -381,7 +381,7 @@ impl ModelServer {
     }
 
     /// Its processes. Looked for again only when something has changed: it costs some milliseconds.
-    async fn pids(&self, held: &[Held]) -> Vec<u32> {
+    async fn pids(&self, lifecycle: Option<&'static dyn Lifecycle>, held: &[Held]) -> Vec<u32> {
         let Some(port) = self.place.port else {
             return Vec::new();
         };
@@ -395,7 +395,7 @@ impl ModelServer {
         if same && !known.is_empty() && known.iter().all(|pid| lives(*pid)) {
             return known;
         }
-        let known = match self.seen().0.lifecycle {
+        let known = match lifecycle {
             Some(lifecycle) => KnownBy::Name(lifecycle.program().to_owned()),
             None => KnownBy::Nothing,
         };

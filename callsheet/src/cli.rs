@@ -16,7 +16,8 @@ use crate::commands::{
 #[derive(Debug, Parser)]
 #[command(name = "callsheet", version, after_help = AFTER, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment
+    /// Settings file (TOML). Each setting can also be given as CALLSHEET__SECTION__KEY in the environment, where an empty one does not
+    /// count
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use url::Url;
 use video_worker::workflows::Library;
 
 use super::workflows::check::look_at;
@@ -70,8 +71,6 @@ impl Doctor {
     async fn checks(&self, context: &Context) -> Result<Vec<Check>, CommandError> {
         let urls = context.comfyui(&self.comfyui)?;
         let settings = &context.settings;
-        let folder = settings.comfyui.folder();
-        let library = Library::load(folder);
         let file = context.config.as_deref();
         let artifacts = Settings::artifacts(file);
         let url = artifacts.as_ref().ok().map(|it| it.url.as_str());
@@ -94,6 +93,12 @@ impl Doctor {
             ),
         };
         let (data_dir, key) = self.folder(context, host);
+        let of_workers = async {
+            match host.has_workers() {
+                true => self.of_workers(context, urls).await,
+                false => Vec::new(),
+            }
+        };
         let of_coordinator = async {
             match host.has_coordinator() {
                 true => tokio::join!(doctor::certificate(&settings.coordinator.tls), async {
@@ -102,26 +107,14 @@ impl Doctor {
                 false => (None, None),
             }
         };
-        let (
-            coordinator,
-            token,
-            (certificate, store),
-            broker,
-            artifacts,
-            ffmpeg,
-            card,
-            models,
-            servers,
-        ) = tokio::join!(
+        let (coordinator, token, (certificate, store), broker, artifacts, ffmpeg, of_workers) = tokio::join!(
             doctor::coordinator(&coordinator, named_by),
             doctor::token(&for_token, token),
             of_coordinator,
             doctor::broker(Settings::broker_url(file), host),
             doctor::artifacts(artifacts),
             doctor::ffmpeg(&settings.ffmpeg),
-            doctor::card(&settings.gpu),
-            doctor::models(&settings.llm),
-            look_at(urls),
+            of_workers,
         );
         let data = doctor::data_dir(&data_dir, key);
         // Of a folder that is none, and of a place elsewhere, there is no room to tell of.
@@ -136,7 +129,23 @@ impl Doctor {
         checks.extend(store);
         checks.push(doctor::disk(&disks));
         checks.extend(broker);
-        checks.extend([artifacts, ffmpeg, card, doctor::ledger(&settings.gpu)]);
+        checks.extend([artifacts, ffmpeg]);
+        checks.extend(of_workers);
+        Ok(checks)
+    }
+
+    /// The card, and the servers with their models and workflows.
+    async fn of_workers(&self, context: &Context, urls: Vec<Url>) -> Vec<Check> {
+        let settings = &context.settings;
+        // Without a server nobody reads it.
+        let folder = settings.comfyui.folder().filter(|_| !urls.is_empty());
+        let library = Library::load(folder);
+        let (card, models, servers) = tokio::join!(
+            doctor::card(&settings.gpu),
+            doctor::models(&settings.llm),
+            look_at(urls),
+        );
+        let mut checks = vec![card, doctor::ledger(&settings.gpu)];
         checks.extend(models);
         checks.push(doctor::workflows(folder, &library));
         let server = |server| doctor::comfyui(server, library.as_ref().ok());
@@ -144,7 +153,7 @@ impl Doctor {
         if servers.is_empty() {
             checks.push(doctor::no_comfyui());
         }
-        Ok(checks)
+        checks
     }
 
     /// The data folder of such a host, and the key that names it.

@@ -8,7 +8,7 @@ use shared::broker::rights::Role;
 pub(crate) enum Host {
     /// The coordinator's, and workers' with the same broker user
     All,
-    /// The coordinator's, whose broker user is for nothing else
+    /// The coordinator's alone, whose broker user is for nothing else
     Coordinator,
     /// Workers', of a coordinator elsewhere or with a broker user of their own
     Worker,
@@ -26,6 +26,11 @@ impl Host {
     /// Whether a coordinator is to run here.
     pub(crate) const fn has_coordinator(self) -> bool {
         matches!(self, Self::All | Self::Coordinator)
+    }
+
+    /// Whether workers are to run here, with what they need.
+    pub(crate) const fn has_workers(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
     }
 
     /// What the broker's user of this machine must be able to be.

@@ -41,7 +41,7 @@ pub(super) fn definitions(passwords: &BTreeMap<Role, Secret>) -> Value {
 fn user((role, password): (&Role, &Secret)) -> Value {
     // Only people may see RabbitMQ's page.
     let tags: &[&str] = match role {
-        Role::Administrator => &["administrator"],
+        Role::Administrator => &["monitoring"],
         Role::Coordinator | Role::Worker | Role::Submitter => &[],
     };
     json!({

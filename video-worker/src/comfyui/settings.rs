@@ -80,7 +80,9 @@ impl ComfyUiSettings {
         if let Some(Err(problem)) = self.server() {
             found.push(Mistake::new("comfyui.url", problem));
         }
+        // Without a server nobody reads it: one file of settings may serve programs that do not see that folder.
         if let Some(folder) = self.folder()
+            && self.is_set()
             && !folder.is_dir()
         {
             let problem = format!("there is no folder {}", folder.display());
@@ -162,6 +164,7 @@ mod tests {
         ] {
             assert!(error.contains(expected), "{expected}: {error}");
         }
+        assert!(load("[comfyui]\nworkflows = \"/no/such\"").is_ok());
         let error = load("[comfyui]\npreviews = \"some\"").unwrap_err();
         assert!(error.contains("comfyui.previews"), "{error}");
         let error = load("[comfyui]\nlru = \"http://x:1\"").unwrap_err();

@@ -14,6 +14,7 @@ mod compose_test;
 mod conformance;
 mod platform;
 mod pypi;
+mod rabbitmq4;
 mod units;
 
 const HELP: &str = "\
@@ -25,6 +26,7 @@ Usage: cargo xtask TASK
                           the demo in a fresh clone of HEAD with nothing built before, and how long it takes
   test [ARGS]             run all tests, with a real RabbitMQ, llama.cpp's real server and a real S3 server; installs what they
                           need; ARGS go to `cargo test`
+  test-rabbitmq4 [ARGS]   the tests with a broker on RabbitMQ 4 out of Debian 13's packages, in a folder that debootstrap makes (300 MB)
   check                   format, clippy, documentation, licences and advisories of dependencies
   bench [ARGS]            measure; ARGS go to the benchmark, `cargo xtask bench --help` lists them
   gpu-check [ARGS]        look at the cards of this host as a worker does, and measure what that costs;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match task.to_str() {
         Some("demo") => demo(rest),
         Some("test") => test(&rest),
+        Some("test-rabbitmq4") => rabbitmq4::rabbitmq4(rest),
         Some("cold-build") => cold_build::cold_build(rest),
         Some("check") => check(),
         Some("bench") => bench(rest),
@@ -119,6 +122,11 @@ fn demo(arguments: Vec<OsString>) -> Outcome {
 }
 
 fn test(arguments: &[OsString]) -> Outcome {
+    test_on(None, arguments)
+}
+
+/// All tests, or those that `arguments` choose, with the RabbitMQ that is installed, or with one that `enter` brings along.
+fn test_on(enter: Option<&Path>, arguments: &[OsString]) -> Outcome {
     platform::need(&[
         platform::FFMPEG,
         platform::RABBITMQ,
@@ -134,6 +142,7 @@ fn test(arguments: &[OsString]) -> Outcome {
     let mut tests = cargo("test --workspace --no-fail-fast");
     run(tests
         .args(arguments)
+        .envs(enter.map(|enter| ("CALLSHEET_TEST_RABBITMQ", enter)))
         .env("CALLSHEET_TEST_LLAMA_PYTHON", llama)
         .env("CALLSHEET_TEST_MOTO_PYTHON", moto))
 }

@@ -14,8 +14,8 @@ use crate::parts::Parts;
 use crate::project::{Project, address_of};
 use crate::secrets::Secrets;
 use crate::{
-    BROKER, COORDINATOR, FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say,
-    who_runs_there,
+    BROKER, COORDINATOR, FILM_LIMIT, all_is_well, command_of_the_image_works,
+    in_the_end_nothing_is_left, no_secret_is_shown, say, who_runs_there,
 };
 
 /// How long a killed service stays away.
@@ -56,6 +56,8 @@ async fn tell(project: &Project, secrets: &Secrets) -> Result<()> {
     say("a film over AMQP, by the submitter's user", begun);
 
     who_runs_there(project, &[COORDINATOR, WRITER, PAINTER])?;
+    all_is_well(project, &[COORDINATOR, WRITER, PAINTER])?;
+    command_of_the_image_works(project)?;
     for service in SERVICES {
         killed(project, &api, service).await?;
     }

@@ -23,13 +23,16 @@ use crate::parts::Parts;
 use crate::project::{Project, address_of, root};
 use crate::secrets::Secrets;
 use crate::studio::{LOADED, MODEL, STORY, Studio};
-use crate::{FILM_LIMIT, in_the_end_nothing_is_left, no_secret_is_shown, say, who_runs_there};
+use crate::{
+    COORDINATOR, FILM_LIMIT, all_is_well, in_the_end_nothing_is_left, no_secret_is_shown, say,
+    who_runs_there,
+};
 
 /// What a program of somebody else holds of the first card.
 const FOREIGN: ByteSize = ByteSize::gib(2);
 /// Where films are rendered: on the first host, and on the further one.
 const HERE: &str = "moving";
-const FAR: &str = "far";
+pub(crate) const FAR: &str = "far";
 
 /// Brings both hosts up, makes a film on each card, and takes everything down.
 pub(crate) async fn story(parts: &Parts) -> Result<()> {
@@ -93,6 +96,7 @@ async fn tell(parts: &Parts, secrets: &Secrets, first: &Host) -> Result<()> {
         "a film on the card, which the language model left for it",
         begun,
     );
+    all_is_well(&first.project, &[COORDINATOR, "llm-worker", "video-worker"])?;
 
     let studio = Studio::open("studio-2", FAR)?;
     let metrics = address_of(2);
@@ -155,6 +159,10 @@ async fn far_away(first: &Host, further: &Host, api: &Api) -> Result<()> {
         &further.project,
         &["llm-worker-remote", "video-worker-remote"],
     )?;
+    all_is_well(
+        &further.project,
+        &["llm-worker-remote", "video-worker-remote"],
+    )?;
     say("a further host, and a film on its card", begun);
     Ok(())
 }
@@ -208,7 +216,7 @@ impl Host {
 }
 
 /// A small film, whose scenes are rendered on that profile, or on that of the settings.
-fn on_cards(seed: u64, scene: Option<&str>) -> FilmRequest {
+pub(crate) fn on_cards(seed: u64, scene: Option<&str>) -> FilmRequest {
     FilmRequest {
         size: "64x64".parse().ok(),
         fps: Some(8),
@@ -221,7 +229,7 @@ fn on_cards(seed: u64, scene: Option<&str>) -> FilmRequest {
 }
 
 /// All work of that kind was done so and there, and nothing otherwise than it was asked for.
-fn made_by(film: &FilmView, kind: JobKind, profile: &str, worker: &str) -> Result<()> {
+pub(crate) fn made_by(film: &FilmView, kind: JobKind, profile: &str, worker: &str) -> Result<()> {
     let jobs = film.jobs.iter().filter(|job| job.kind == kind);
     let made: Vec<_> = jobs
         .map(|job| {

@@ -87,6 +87,33 @@ fn no_secret_is_shown(project: &Project, secrets: &Secrets) -> Result<()> {
     Ok(())
 }
 
+/// The doctor finds nothing with the eyes of these services, called as docs/operations.md says.
+fn all_is_well(project: &Project, services: &[&str]) -> Result<()> {
+    for service in services {
+        let role = if *service == COORDINATOR {
+            COORDINATOR
+        } else {
+            "worker"
+        };
+        let doctor = format!(
+            "callsheet doctor --config /etc/callsheet/callsheet.toml --role {role} || true"
+        );
+        let told = project.exec(service, &doctor)?;
+        let is_well = told.contains("ok  broker permissions") && !told.contains("!!");
+        ensure!(is_well, "{service}: {told}");
+    }
+    println!("the doctor finds nothing");
+    Ok(())
+}
+
+/// The coordinator's container has the command, which finds its coordinator by itself.
+fn command_of_the_image_works(project: &Project) -> Result<()> {
+    let workers = "CALLSHEET_TOKEN_FILE=/run/secrets/token-operate callsheet workers";
+    let told = project.exec(COORDINATOR, workers)?;
+    ensure!(told.contains("studio-1-video-worker"), "{told}");
+    Ok(())
+}
+
 fn say(what: &str, since: Instant) {
     println!("{what}: {:.1} s", since.elapsed().as_secs_f64());
 }

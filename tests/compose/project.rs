@@ -87,6 +87,16 @@ impl Project {
             .with("CALLSHEET_FIRST_HOST", address.to_string())
     }
 
+    /// The same with another compose file on top of those that it has.
+    #[must_use]
+    pub(crate) fn on_top(self, file: &str) -> Self {
+        let mut known = self.environment.iter();
+        let files = known.find(|(name, _)| *name == "COMPOSE_FILE");
+        let files = files.map_or("docker-compose.yml", |(_, files)| files);
+        let files = format!("{files}:{file}");
+        self.with("COMPOSE_FILE", files)
+    }
+
     /// Where its coordinator answers, as `127.0.0.1:7420`.
     pub(crate) fn http(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.address, self.http_port)

@@ -78,7 +78,7 @@ impl Host {
     /// What root's shell prints, in the folder of the sources.
     pub(crate) fn run(&self, script: &str) -> Result<String> {
         // There is no sudo: root does all.
-        let script = format!("sudo() {{ \"$@\"; }}\n{script}");
+        let script = format!("sudo() {{ env \"$@\"; }}\n{script}");
         let shell = ["sh", "-e", "-c", &script];
         docker(&[&["exec", "--workdir", "/root", &self.container], &shell[..]].concat())
     }

@@ -81,9 +81,11 @@ async fn tell(program: &Path, first: &Host, further: &Host) -> Result<()> {
     let api = Api::new(format!("http://{address}:7420"), token.trim().to_owned());
     api.ready().await?;
     api.workers(2).await?;
+    let told = first.run(&steps.ask)?;
+    ensure!(told.contains("studio-1-video-worker-1"), "{told}");
     say("the first host is set up", begun);
     are_closed(first)?;
-    is_well(first)?;
+    is_well(first, SERVICES.len())?;
 
     let begun = Instant::now();
     let film = api.submit(&small(1)).await?;
@@ -95,16 +97,19 @@ async fn tell(program: &Path, first: &Host, further: &Host) -> Result<()> {
 
     let begun = Instant::now();
     install(further, program, &steps)?;
-    further.run(&format!("install --directory --mode 700 {SECRETS}"))?;
-    for secret in OF_A_WORKER {
-        let text = first.run(&format!("cat {SECRETS}/{secret}"))?;
-        further.write(&text, &format!("{SECRETS}/{secret}"))?;
-    }
+    // Text is all that goes between the two here.
+    let packed = first.run(&format!("{} | base64", steps.pack.trim_end()))?;
+    further.write(&packed, "/root/packed")?;
+    further.run(&format!("base64 --decode packed | ({})", steps.unpack))?;
+    let there = further.run(&format!("stat --format '%U %a %n' {SECRETS}/*"))?;
+    let there: Vec<_> = there.lines().collect();
+    let expected = OF_A_WORKER.map(|secret| format!("root 644 {SECRETS}/{secret}"));
+    ensure!(there == expected, "{there:?}");
     further.write(&steps.further_settings, SETTINGS)?;
     further.run(&steps.further_start)?;
     api.workers(4).await?;
     say("another host has joined", begun);
-    is_well(further)?;
+    is_well(further, SERVICES.len() - 1)?;
     first.run("systemctl stop callsheet-video-worker@1")?;
     let begun = Instant::now();
     let film = api.submit(&small(2)).await?;
@@ -171,10 +176,12 @@ fn are_closed(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The doctor finds nothing, and leaves nothing that keeps a service out.
-fn is_well(host: &Host) -> Result<()> {
-    let told = host.run("callsheet-doctor")?;
+/// The doctor finds nothing with the eyes of so many services, and leaves nothing that keeps one out.
+fn is_well(host: &Host, count: usize) -> Result<()> {
+    let told = host.run("callsheet-doctor 2>&1")?;
     ensure!(!told.contains("!!"), "{told}");
+    let services = SERVICES.iter().filter(|it| told.contains(**it)).count();
+    ensure!(services == count, "of {services} services: {told}");
     let by_root = "callsheet doctor --config /etc/callsheet/callsheet.toml || true";
     host.run(by_root)?;
     let left = host.run("find /srv/callsheet /var/lib/callsheet -mindepth 1 ! -user callsheet")?;

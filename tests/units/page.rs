@@ -18,6 +18,12 @@ pub(crate) struct Steps {
     pub(crate) settings: String,
     /// Starts its services.
     pub(crate) start: String,
+    /// Asks who works there.
+    pub(crate) ask: String,
+    /// Packs the secrets of a further host, on the first one.
+    pub(crate) pack: String,
+    /// Unpacks them there.
+    pub(crate) unpack: String,
     /// Settings of a further host.
     pub(crate) further_settings: String,
     /// Starts the services there.
@@ -31,7 +37,7 @@ impl Steps {
             .split_once(SECTION)
             .context("the page has its section")?;
         let section = after.split("\n## ").next().unwrap_or_default();
-        let blocks: [String; 6] = blocks(&section.replace(ADDRESS, address))
+        let blocks: [String; 8] = blocks(&section.replace(ADDRESS, address))
             .try_into()
             .map_err(|blocks| anyhow::anyhow!("the page has other blocks: {blocks:#?}"))?;
         let [
@@ -39,14 +45,23 @@ impl Steps {
             broker,
             settings,
             start,
+            ask,
+            secrets,
             further_settings,
             further_start,
         ] = blocks;
+        let (pack, unpack) = secrets
+            .split_once("| ssh root@studio-2 '")
+            .context("secrets go there by ssh")?;
+        let unpack = unpack.trim_end().strip_suffix('\'');
         Ok(Self {
             install: without(&install, "cargo build")?,
             broker,
             settings,
             start,
+            ask,
+            pack: pack.to_owned(),
+            unpack: unpack.context("what is done there")?.to_owned(),
             further_settings,
             further_start,
         })

@@ -1,6 +1,6 @@
 //! `callsheet doctor`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use url::Url;
@@ -137,8 +137,9 @@ impl Doctor {
     /// The card, and the servers with their models and workflows.
     async fn of_workers(&self, context: &Context, urls: Vec<Url>) -> Vec<Check> {
         let settings = &context.settings;
-        // Without a server nobody reads it.
-        let folder = settings.comfyui.folder().filter(|_| !urls.is_empty());
+        // Without a server nobody misses it.
+        let is_wanted = |folder: &&Path| !urls.is_empty() || folder.is_dir();
+        let folder = settings.comfyui.folder().filter(is_wanted);
         let library = Library::load(folder);
         let (card, models, servers) = tokio::join!(
             doctor::card(&settings.gpu),

@@ -155,14 +155,9 @@ async fn far_away(first: &Host, further: &Host, api: &Api) -> Result<()> {
         further.studio.refusals()? == 0,
         "the card was over-committed"
     );
-    who_runs_there(
-        &further.project,
-        &["llm-worker-remote", "video-worker-remote"],
-    )?;
-    all_is_well(
-        &further.project,
-        &["llm-worker-remote", "video-worker-remote"],
-    )?;
+    let workers = ["llm-worker-remote", "video-worker-remote"];
+    who_runs_there(&further.project, &workers)?;
+    all_is_well(&further.project, &workers)?;
     say("a further host, and a film on its card", begun);
     Ok(())
 }

@@ -10,8 +10,8 @@ use crate::{Failure, Outcome, enter_root, platform, run, test_on};
 const FOLDER: &str = "target/rabbitmq-4";
 /// A small Debian 13 that has it.
 const DEBIAN: &str = "target/rabbitmq-4/debian";
-/// It is installed last: with it all is there.
-const SERVER: &str = "target/rabbitmq-4/debian/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Where it is made.
+const PART: &str = "target/rabbitmq-4/debian.part";
 /// Becomes a program of that Debian, which sees its `/usr` and else what is here.
 const ENTER: &str = r#"#!/bin/sh
 exec unshare --user --map-root-user --mount -- sh -euc 'mount --bind "$0/usr" /usr; exec "$@"' "${0%/*}/debian" "$@"
@@ -23,12 +23,13 @@ const TESTS: [&str; 5] = ["stories", "comfyui", "artifacts", "card", "hosts"];
 pub(crate) fn rabbitmq4(arguments: Vec<OsString>) -> Outcome {
     enter_root()?;
     let enter = enter().map_err(|error| Failure::Said(format!("{FOLDER}: {error}")))?;
-    if !Path::new(SERVER).exists() {
+    if !Path::new(DEBIAN).exists() {
         platform::need(&[platform::DEBOOTSTRAP])?;
         // One that was broken off is begun anew.
-        run(platform::as_root("rm").args(["-rf", DEBIAN]))?;
+        run(platform::as_root("rm").args(["-rf", PART]))?;
         let with = ["--variant=minbase", "--include=rabbitmq-server", "trixie"];
-        run(platform::as_root("debootstrap").args(with).arg(DEBIAN))?;
+        run(platform::as_root("debootstrap").args(with).arg(PART))?;
+        run(platform::as_root("mv").args([PART, DEBIAN]))?;
     }
     let all = TESTS.iter().flat_map(|test| ["--test", *test]);
     let chosen = match arguments.is_empty() {
